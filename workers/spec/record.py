@@ -1,0 +1,54 @@
+"""The canonical record: one shape for every modality and task; importers make it, exporters unmake it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from workers.spec.base import Spec
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Message(Spec):
+    """One turn. `train` says whether its tokens are learnt (None: assistant turns are)."""
+
+    role: Role
+    content: str = ""
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    train: bool | None = None
+
+
+class Facets(Spec):
+    """What a record is filtered by (S6.2). None: unknown."""
+
+    source: str | None = None
+    domain: str | None = None
+    language: str | None = None
+    licence: str | None = None
+    quality: float | None = None
+
+
+class Record(Spec):
+    """One example.
+
+    Which fields are there says what it can be used for: `text` (pre-training, or the input of a classification),
+    `label` (its class), `messages` (a conversation; the last assistant turn is the reference answer in generation),
+    `choices` + `answer` (multiple choice; `answer` is the index into `choices`), `chosen` + `rejected` (preference,
+    after the conversation in `messages`). `extra` keeps every column that has no place, so that nothing is lost.
+    """
+
+    id: str
+    modality: Literal["text", "image", "audio", "video"] = "text"
+    text: str | None = None
+    label: str | None = None
+    messages: list[Message] | None = None
+    tools: list[dict[str, Any]] | None = None
+    choices: list[str] | None = None
+    answer: int | None = None
+    chosen: list[Message] | None = None
+    rejected: list[Message] | None = None
+    media: list[dict[str, Any]] | None = None
+    facets: Facets = Field(default_factory=Facets)
+    extra: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,23 @@
+"""Specs of the jobs that bring models in and take them out."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from workers.spec.base import Spec
+
+
+class ImportModelSpec(Spec):
+    """Copy a Hugging Face folder or hub repository (safetensors only) into the registry."""
+
+    name: str = Field(min_length=1, max_length=120)
+    model: int = Field(description="registry row being filled")
+    folder: str | None = Field(None, description="path on the server")
+    hub_id: str | None = None
+    revision: str = "main"
+
+
+class ExportModelSpec(Spec):
+    model: int
+    format: Literal["folder", "zip", "gguf"] = "zip"
+    merge: bool = Field(True, description="merge a LoRA into its base")

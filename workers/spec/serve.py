@@ -1,0 +1,35 @@
+"""Spec of a deployment: which engine serves which weights, and how large its cache may grow."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from workers.spec.base import Spec
+
+EngineName = Literal["auto", "openvino", "transformers", "lmdeploy"]
+WeightFormat = Literal["auto", "f16", "q8_0", "q4_0"]
+
+
+class ServeSpec(Spec):
+    model: int
+    engine: EngineName = "auto"
+    weights: WeightFormat = "auto"
+    context_length: int | None = Field(None, ge=64)
+    max_concurrent: int = Field(32, ge=1, le=1024)
+    kv_cache_mb: int = Field(256, ge=16)
+    threads: int | None = Field(None, ge=1)
+
+
+class EngineRun(Spec):
+    """`engine.json`: all that `python -m workers.engine engine.json` is told. `token` guards the loopback port."""
+
+    deployment: int
+    served_name: str
+    model_path: str
+    adapter_path: str | None = None
+    cache_dir: str
+    host: str = "127.0.0.1"
+    port: int = Field(0, description="0: any free port; the engine writes the port it took to `ready_file`")
+    ready_file: str
+    token_env: str = "SHUYUAN_ENGINE_TOKEN"  # noqa: S105  (the name of a variable)
+    spec: ServeSpec
