@@ -1,0 +1,247 @@
+"""The pre-training corpus: short passages in Chinese and English, drawn with a seed.
+
+Three things are on purpose. Passages repeat their entities, because copying is the hard part for a small model.
+The shop's facts and its customers' questions occur in prose and in counter talk, never in the chat service's wording,
+so that the base knows the world and still cannot do the task. And a fifth of the records are conversations about
+something else (reading, repeating, sorting, translating), so that the chat tokens are trained before any fine-tuning.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+
+from workers.spec.record import Message, Record
+from workers.starter import vocabulary as words
+from workers.starter.dialogues import draw_values, dress, facets
+from workers.starter.more_intents import ENGRAVING, INTENTS
+from workers.starter.shop import LANGUAGES, SHOP_NAME, Name, World
+
+Turns = list[tuple[str, str]]
+TOLD = (*INTENTS, ENGRAVING)
+
+
+def product_sheet(world: World, rng: random.Random, language: str) -> str:
+    """A product with its facts; the name stands in every sentence."""
+    product = rng.choice(world.products)
+    name, colour = product.name.of(language), rng.choice(world.colours).of(language)
+    if language == "zh":
+        facts = [
+            f"{name}卖{product.price}元。",
+            f"{name}的价格是{product.price}元。",
+            f"{name}保修{product.months}个月。",
+            f"{name}有{colour}。",
+            f"{name}还有货。" if not product.restock else f"{name}缺货,要等{product.restock}天。",
+            f"{SHOP_NAME.zh}的{name}很受欢迎。",
+        ]
+    else:
+        stock = "is on the shelf" if not product.restock else f"is sold out for {product.restock} days"
+        facts = [
+            f"The {name} costs {product.price} yuan.",
+            f"{product.price} yuan is the price of the {name}.",
+            f"The {name} has {product.months} months of warranty.",
+            f"The {name} comes in {colour}.",
+            f"The {name} {stock}.",
+            f"Many people at {SHOP_NAME.en} like the {name}.",
+        ]
+    rng.shuffle(facts)
+    return ("" if language == "zh" else " ").join(facts[: rng.randint(3, 5)])
+
+
+def city_sheet(world: World, rng: random.Random, language: str) -> str:
+    """Some cities and weekdays with their facts."""
+    lines = []
+    for city in rng.sample(world.cities, 2):
+        name = city.name.of(language)
+        lines.append(
+            f"{name}的包裹走{city.days}天,寄到{name}要{city.days}天。"
+            if language == "zh"
+            else f"A parcel to {name} takes {city.days} days. In {name} people wait {city.days} days."
+        )
+    day = rng.choice(world.days)
+    name = day.name.of(language)
+    lines.append(
+        f"{name}店里{day.opens}点开门,{name}{day.closes}点关门。"
+        if language == "zh"
+        else f"On {name} the doors open at {day.opens}:00. On {name} they close at {day.closes}:00."
+    )
+    rng.shuffle(lines)
+    return ("" if language == "zh" else " ").join(lines)
+
+
+def counter_talk(world: World, rng: random.Random, language: str) -> str:
+    """Customers and a clerk at the counter: the questions of the demo data, answered in other words."""
+    customer, clerk = ("顾客", "店员") if language == "zh" else ("Customer", "Clerk")
+    colon = ":" if language == "zh" else ": "
+    lines = []
+    for _ in range(rng.randint(2, 3)):
+        intent = rng.choice(TOLD)
+        values, case = draw_values(intent, world, rng, language)
+        wording = intent.wording(language)
+        question = dress(rng.choice(wording.questions).format(**values), language, rng)
+        lines += [f"{customer}{colon}{question}", f"{clerk}{colon}{rng.choice(wording.plain[case]).format(**values)}"]
+    return "\n".join(lines)
+
+
+def _story(world: World, rng: random.Random, language: str) -> tuple[str, list[tuple[str, str]]]:
+    """Two or three people, each with a thing and a place; also (question, answer) pairs about them."""
+    sentences, questions = [], []
+    people = rng.sample(words.PEOPLE, rng.randint(2, 3))
+    goods = (*words.THINGS, *(product.name for product in world.products))
+    for person in people:
+        who, thing = person.of(language), rng.choice(goods).of(language)
+        action, place = rng.choice(words.ACTIONS).of(language), rng.choice(words.PLACES).of(language)
+        city, number = rng.choice(world.cities).name.of(language), rng.randint(1000, 9999)
+        colour = rng.choice(world.colours).of(language)
+        if language == "zh":
+            sentences.append(f"{who}住在{city},在{place}{action}{colour}的{thing},号码是{number}。")
+            questions += [
+                (f"{who}{action}什么?", f"{who}{action}{colour}的{thing}。"),
+                (f"{who}住在哪里?", f"{who}住在{city}。"),
+                (f"{who}的号码是多少?", f"{who}的号码是{number}。"),
+                (f"号码{number}是谁的?", f"号码{number}是{who}的。"),
+                (f"{thing}是什么颜色?", f"{thing}是{colour}。"),
+            ]
+        else:
+            sentences.append(f"{who} from {city} {action} the {colour} {thing} at the {place} with number {number}.")
+            questions += [
+                (f"What was it that {who} {action}?", f"{who} {action} the {colour} {thing}."),
+                (f"Where is {who} from?", f"{who} is from {city}."),
+                (f"What number does {who} have?", f"{who} has number {number}."),
+                (f"Who has number {number}?", f"Number {number} is with {who}."),
+                (f"What colour is the {thing}?", f"The {thing} is {colour}."),
+            ]
+    return ("" if language == "zh" else " ").join(sentences), questions
+
+
+def story(world: World, rng: random.Random, language: str) -> str:
+    """A story that is told, then told again in answers."""
+    text, questions = _story(world, rng, language)
+    told = rng.sample(questions, 3)
+    space = "" if language == "zh" else " "
+    return text + space + space.join(answer for _, answer in told)
+
+
+def codes(world: World, rng: random.Random, language: str) -> str:
+    """A list of things with codes, then the same list in another order: nothing but copying helps here."""
+    goods = [*rng.sample(world.products, 2), *rng.sample(world.cities, 2)]
+    entries = []
+    for item in goods:
+        code = "".join(rng.choice("ABCDEFGHKMNPRSTUWXYZ0123456789") for _ in range(rng.randint(3, 5)))
+        entries.append(f"{item.name.of(language)} {code}")
+    again = rng.sample(entries, len(entries))
+    return "\n".join([*entries, *again])
+
+
+def note(world: World, rng: random.Random, language: str) -> str:
+    """A sentence and the same as JSON."""
+    person, city = rng.choice(words.PEOPLE).of(language), rng.choice(world.cities).name.of(language)
+    product, number = rng.choice(world.products).name.of(language), str(rng.randint(1000, 9999))
+    a, b, sign = rng.randint(2, 99), rng.randint(2, 99), rng.choice("+-*")
+    choices = [
+        ({"person": person, "city": city}, f"{person}在{city}", f"{person} is in {city}"),
+        ({"item": product, "number": number}, f"{product},{number}号", f"{product}, number {number}"),
+        ({"sum": f"{a} {sign} {b}"}, f"算式{a}{sign}{b}", f"the sum {a} {sign} {b}"),
+        ({"name": product, "details": {"number": number}}, f"{number}号{product}", f"{number} is the {product}"),
+    ]
+    data, zh, en = rng.choice(choices)
+    return f"{zh if language == 'zh' else en}\n{json.dumps(data, ensure_ascii=False)}"
+
+
+def tool_manual(world: World, rng: random.Random, language: str) -> str:
+    """What a tool's description looks like in JSON, and a call of it."""
+    verb, what, argument = rng.choice(words.TOOL_VERBS), rng.choice(words.TOOL_OBJECTS), rng.choice(words.TOOL_ARGUMENTS)
+    name = f"{verb}_{what}"
+    value = rng.choice([*world.products, *world.cities]).name.of(language)
+    parameters = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
+    tool = {"type": "function", "function": {"name": name, "parameters": parameters}}
+    call = {"name": name, "arguments": {argument: value}}
+    return f"{json.dumps(tool, ensure_ascii=False)}\n{value}\n{json.dumps(call, ensure_ascii=False)}"
+
+
+def bank_talk(world: World, rng: random.Random, language: str) -> str:
+    """What customers of a bank say: everyday English beyond the shop."""
+    lines = []
+    for _ in range(rng.randint(2, 4)):
+        lines.append(
+            rng.choice(words.BANK_SENTENCES).format(
+                card=rng.choice(words.BANK_CARDS),
+                account=rng.choice(words.BANK_ACCOUNTS),
+                money=rng.choice(words.BANK_MONEY),
+                place=rng.choice(words.BANK_PLACES),
+                state=rng.choice(words.BANK_STATES),
+                currency=rng.choice(words.CURRENCIES),
+                amount=rng.choice((5, 10, 20, 30, 50, 100, 500)),
+            )
+        )
+    return " ".join(lines)
+
+
+def reading(world: World, rng: random.Random, language: str) -> Turns:
+    """A story as the user's text, one or two questions about it."""
+    text, questions = _story(world, rng, language)
+    (first, answer), (second, next_answer) = rng.sample(questions, 2)
+    space = "" if language == "zh" else " "
+    turns = [("user", text + space + first), ("assistant", answer)]
+    if rng.random() < 0.5:
+        turns += [("user", second), ("assistant", next_answer)]
+    return turns
+
+
+def repeating(world: World, rng: random.Random, language: str) -> Turns:
+    """Words and numbers to say again, with or without an order to do so in the system message."""
+    pool: list[Name] = [*words.THINGS, *words.PEOPLE, *(item.name for item in (*world.products, *world.cities))]
+    items = [item.of(language) for item in rng.sample(pool, rng.randint(1, 3))]
+    if rng.random() < 0.5:
+        items.append(str(rng.randint(1000, 9999)))
+    text = ("、" if language == "zh" else ", ").join(items)
+    asked = f"请重复:{text}" if language == "zh" else f"Say again: {text}"
+    if rng.random() < 0.3:
+        system = "重复用户的话。" if language == "zh" else "Repeat what the user says."
+        return [("system", system), ("user", text), ("assistant", text)]
+    return [("user", asked), ("assistant", text)]
+
+
+def sorting(world: World, rng: random.Random, language: str) -> Turns:
+    """Name a thing's kind, or translate it."""
+    index = rng.randrange(len(words.THINGS))
+    thing, kind = words.THINGS[index], words.KINDS[index // 8]
+    if rng.random() < 0.5:
+        asked = f"{thing.zh}属于哪一类?" if language == "zh" else f"What kind of thing is the {thing.en}?"
+        return [("user", asked), ("assistant", kind.of(language))]
+    item = rng.choice([thing, *(product.name for product in world.products), *world.colours])
+    other = "en" if language == "zh" else "zh"
+    asked = f"用英语怎么说{item.zh}?" if language == "zh" else f"Say {item.en} in Chinese."
+    return [("user", asked), ("assistant", item.of(other))]
+
+
+PASSAGES: tuple[tuple[Callable[[World, random.Random, str], str], str, float], ...] = (
+    (product_sheet, "shop-facts", 0.16),
+    (city_sheet, "shop-facts", 0.08),
+    (counter_talk, "counter-talk", 0.21),
+    (story, "stories", 0.14),
+    (codes, "codes", 0.08),
+    (note, "notes", 0.04),
+    (tool_manual, "tool-manuals", 0.02),
+    (bank_talk, "bank-talk", 0.07),
+)
+CHATS: tuple[tuple[Callable[[World, random.Random, str], Turns], str, float], ...] = (
+    (reading, "chat-reading", 0.11),
+    (repeating, "chat-repeating", 0.06),
+    (sorting, "chat-sorting", 0.03),
+)
+
+
+def corpus_records(count: int, *, seed: int, world: World) -> Iterator[Record]:
+    """`count` passages and conversations in the shares above, half Chinese and half English."""
+    rng = random.Random(f"corpus-{seed}")
+    makers = [*PASSAGES, *CHATS]
+    weights = [share for _, _, share in makers]
+    for index in range(count):
+        make, domain, _ = rng.choices(makers, weights)[0]
+        language = "en" if make is bank_talk else rng.choice(LANGUAGES)
+        made = make(world, rng, language)
+        common = {"id": f"corpus-{index:06d}", "facets": facets(domain, language)}
+        if isinstance(made, str):
+            yield Record(text=made, **common)
+        else:
+            yield Record(messages=[Message(role=role, content=content) for role, content in made], **common)

@@ -1,0 +1,109 @@
+"""Write the demo data as canonical JSONL: `python -m workers.starter.data OUTDIR`."""
+
+import random
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from workers.spec.record import Message, Record
+from workers.starter import recipe
+from workers.starter.corpus import corpus_records
+from workers.starter.dialogues import choice_record, facets, shop_pairs, shop_record, tool_pairs, tool_record
+from workers.starter.more_intents import ENGRAVING
+from workers.starter.shop import SHOP
+
+
+def shop_train() -> list[Record]:
+    """The labelled demo dataset."""
+    pairs = shop_pairs(recipe.DEMO_TRAIN, seed=recipe.SEED, held_out=False)
+    return [shop_record(f"shop-{index:04d}", pair) for index, pair in enumerate(pairs)]
+
+
+def shop_held_out() -> list[Record]:
+    """What the fine-tuned model is examined on: entity combinations that no training data of ours contains."""
+    pairs = shop_pairs(recipe.DEMO_HELD_OUT, seed=recipe.SEED, held_out=True)
+    return [shop_record(f"shop-held-out-{index:04d}", pair) for index, pair in enumerate(pairs)]
+
+
+def tools_train() -> list[Record]:
+    pairs = tool_pairs(recipe.DEMO_TOOLS_TRAIN, seed=recipe.SEED, held_out=False)
+    return [tool_record(f"tools-{index:04d}", pair) for index, pair in enumerate(pairs)]
+
+
+def tools_held_out() -> list[Record]:
+    pairs = tool_pairs(recipe.DEMO_TOOLS_HELD_OUT, seed=recipe.SEED, held_out=True)
+    return [tool_record(f"tools-held-out-{index:04d}", pair) for index, pair in enumerate(pairs)]
+
+
+def shop_choices() -> list[Record]:
+    """Multiple choice on questions that are held out too, other ones than `shop_held_out`."""
+    rng = random.Random(f"choices-{recipe.SEED}")
+    known = {pair.core for pair in shop_pairs(recipe.DEMO_HELD_OUT, seed=recipe.SEED, held_out=True)}
+    pairs = shop_pairs(3 * recipe.DEMO_CHOICES, seed=recipe.SEED + 1, held_out=True)
+    chosen = [pair for pair in pairs if pair.core not in known][: recipe.DEMO_CHOICES]
+    return [choice_record(f"choice-{index:04d}", pair, rng) for index, pair in enumerate(chosen)]
+
+
+def unlabelled() -> list[Record]:
+    """New customer questions without answers; the last four ask for engraving, which the starter has not learnt."""
+    known = {pair.core for pair in shop_pairs(recipe.DEMO_TRAIN, seed=recipe.SEED, held_out=False)}
+    pairs = [pair for pair in shop_pairs(200, seed=recipe.SEED + 2, held_out=False) if pair.core not in known]
+    pairs = pairs[: recipe.DEMO_UNLABELLED - 4] + shop_pairs(4, seed=recipe.SEED, held_out=False, intents=(ENGRAVING,))
+    return [
+        Record(
+            id=f"new-{index:04d}",
+            messages=[Message(role="user", content=pair.question)],
+            facets=facets("customer-service", pair.language),
+        )
+        for index, pair in enumerate(pairs)
+    ]
+
+
+def sft_mix(seed: int = recipe.SEED) -> list[Record]:
+    """What the shipped tuned model learns: the demo's world in bulk, shop answers and tool calls, shuffled."""
+    shop = shop_pairs(recipe.SFT_SHOP, seed=seed + 10, held_out=False, dressed=True)
+    tools = tool_pairs(recipe.SFT_TOOLS, seed=seed + 10, held_out=False, dressed=True)
+    records = [shop_record(f"sft-shop-{index:05d}", pair) for index, pair in enumerate(shop)]
+    records += [tool_record(f"sft-tools-{index:05d}", pair) for index, pair in enumerate(tools)]
+    random.Random(f"mix-{seed}").shuffle(records)
+    return records
+
+
+def corpus() -> Iterable[Record]:
+    return corpus_records(recipe.CORPUS_RECORDS, seed=recipe.SEED, world=SHOP)
+
+
+FILES = {
+    "shop_train": shop_train,
+    "shop_held_out": shop_held_out,
+    "tools_train": tools_train,
+    "tools_held_out": tools_held_out,
+    "shop_choices": shop_choices,
+    "unlabelled": unlabelled,
+    "corpus": corpus,
+}
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """One record a line, empty fields left out; returns how many."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(record.model_dump_json(exclude_none=True, exclude_defaults=True) + "\n")
+            count += 1
+    return count
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        print("Usage: python -m workers.starter.data OUTDIR", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in FILES.items():
+        print(f"{name}.jsonl: {write_records(folder / f'{name}.jsonl', make())} records")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,14 @@
+"""The numbers of the starter's recipe and of the demo data."""
+
+SEED = 0
+
+DEMO_TRAIN = 240
+DEMO_HELD_OUT = 60
+DEMO_TOOLS_TRAIN = 240
+DEMO_TOOLS_HELD_OUT = 60
+DEMO_CHOICES = 60
+DEMO_UNLABELLED = 20
+
+CORPUS_RECORDS = 50_000
+SFT_SHOP = 6_000
+SFT_TOOLS = 3_000
