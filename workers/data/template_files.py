@@ -38,7 +38,7 @@ def add_missing_tokens(tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
         if tokenizer.token_to_id(token["content"]) is None:
             flags = {name: token[name] for name in ("lstrip", "rstrip", "normalized", "single_word") if name in token}
             added = AddedToken(token["content"], special=bool(token.get("special")), **flags)
-            (tokenizer.addspecial_tokens if token.get("special") else tokenizer.add_tokens)([added])
+            (tokenizer.add_special_tokens if token.get("special") else tokenizer.add_tokens)([added])
 
 
 def template_sources(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
