@@ -1,5 +1,6 @@
 """What every child program shares: its run file, numbered events, a stop flag set by SIGTERM, a result, and exit codes."""
 
+import ctypes
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 from workers.spec.errors import UserError
 from workers.spec.run import RunFile
 
+PR_SET_PDEATHSIG = 1
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -108,9 +110,21 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
+def die_with_parent() -> None:
+    """On Linux: be killed when the supervising thread is gone, so that no program outlives its lease; and yield to the web."""
+    parent = int(os.environ.get("SHUYUAN_PARENT", "0"))
+    if parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(EXIT_FAILED)
+    if os.environ.get("SHUYUAN_NICE"):
+        os.nice(int(os.environ["SHUYUAN_NICE"]))
+
+
 def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = None) -> None:
     """Run `body(program)`; its return value becomes `result.json`. Ends the process with the right exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    die_with_parent()
     run = RunFile.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
     program = Program(run)
     signal.signal(signal.SIGTERM, program._on_term)
@@ -150,9 +164,7 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
 
 def _system_error(error: OSError) -> UserError:
     if error.errno == 28:
-        return UserError(
-            "job.disk_full", "The disk is full; free some space and press Retry: the job goes on where it stopped."
-        )
+        return UserError("job.disk_full", "The disk is full; free some space and press Retry: the job goes on where it stopped.")
     return UserError("job.system_error", "The system refused: {detail}", detail=str(error)[:300])
 
 

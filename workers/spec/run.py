@@ -1,4 +1,4 @@
-"""The run file: all that a child program is told. The web resolves ids to paths, so a child needs neither database nor secrets."""
+"""The run file: all that a child is told. The web resolves ids to paths, so it needs neither database nor secrets."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ class DatasetInput(Spec):
 
 
 class ModelInput(Spec):
-    """A model folder in Hugging Face format (config.json, safetensors, tokenizer.json, chat template), or a LoRA folder with its base.
+    """A model folder in Hugging Face format (config.json, safetensors, tokenizer.json, chat template), or LoRA and base.
 
     An OpenAI-compatible endpoint has `base_url` and `remote_name` instead of a path; its key comes in the environment
     as SHUYUAN_ENDPOINT_KEY, never in this file.

@@ -1,0 +1,63 @@
+"""Who is who in the tests: alice owns the workspace, bob is a member (annotator), charlie is a stranger."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from webapp.accounts.models import Membership, Role, User, Workspace
+from webapp.accounts.services import create_workspace
+
+
+@pytest.fixture(autouse=True)
+def data_folder(settings: Any, tmp_path: Path) -> Iterator[Path]:
+    """Every test has a data folder of its own."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    settings.DATA_DIR = folder
+    yield folder
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice", password="alice-password")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob", password="bob-password")
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    return User.objects.create_user("charlie", password="charlie-password")
+
+
+@pytest.fixture
+def workspace(alice: User, bob: User) -> Workspace:
+    made = create_workspace(user=alice, name="Academy")
+    Membership.objects.create(user=bob, workspace=made, role=Role.ANNOTATOR)
+    return made
+
+
+def logged_in(user: User) -> Client:
+    client = Client(headers={"accept": "text/html"})
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def alice_client(alice: User, workspace: Workspace) -> Client:
+    return logged_in(alice)
+
+
+@pytest.fixture
+def bob_client(bob: User, workspace: Workspace) -> Client:
+    return logged_in(bob)
+
+
+@pytest.fixture
+def charlie_client(charlie: User) -> Client:
+    return logged_in(charlie)

@@ -1,0 +1,1 @@
+"""The Django project: everything that a request touches. Never imports torch."""

@@ -1,0 +1,70 @@
+"""Middleware: the content security policy, and user errors turned into a sentence (a page, or JSON for scripts)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.decorators import sync_and_async_middleware
+
+from webapp.core.errors import UserError, error_body, translate
+
+POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'{style}; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "connect-src 'self'; font-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+Handler = Callable[[HttpRequest], Any]
+
+
+@sync_and_async_middleware
+def content_security_policy(get_response: Handler) -> Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]:
+    """Scripts only from our own files. A view that draws charts sets `response.inline_styles = True` (plotly needs them)."""
+
+    def protect(response: HttpResponse) -> HttpResponse:
+        style = " 'unsafe-inline'" if getattr(response, "inline_styles", False) else ""
+        response.headers.setdefault("Content-Security-Policy", POLICY.format(style=style))
+        return response
+
+    if iscoroutinefunction(get_response):
+
+        async def asynchronous(request: HttpRequest) -> HttpResponse:
+            return protect(await get_response(request))
+
+        return asynchronous
+
+    def synchronous(request: HttpRequest) -> HttpResponse:
+        return protect(get_response(request))
+
+    return synchronous
+
+
+class UserErrors:
+    """Answers a UserError raised by a view with its sentence and status."""
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, UserError):
+            return None
+        if wants_json(request):
+            return JsonResponse(error_body(exception), status=exception.status)
+        context = {"message": translate(exception.template, exception.params), "status": exception.status}
+        return render(request, "core/error.html", context, status=exception.status)
+
+
+user_errors = UserErrors
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Scripts (fetch, htmx, API clients) get JSON; a person's page load gets a page."""
+    if request.path.startswith(("/api/", "/v1/")) or request.headers.get("HX-Request"):
+        return True
+    return "application/json" in request.headers.get("Accept", "")

@@ -1,0 +1,23 @@
+"""Views that belong to no app: the health check and the language switch."""
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_GET
+from django.views.i18n import set_language as django_set_language
+
+
+@require_GET
+def health(request: HttpRequest) -> JsonResponse:
+    """For probes: the web answers and its database does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return JsonResponse({"status": "ok"})
+
+
+def set_language(request: HttpRequest) -> HttpResponse:
+    """POST language and next; remembered in a cookie, and with the account when logged in."""
+    response = django_set_language(request)
+    language = request.POST.get("language", "")
+    if request.user.is_authenticated and language in {"en", "zh-hans"}:
+        type(request.user)._default_manager.filter(pk=request.user.pk).update(language=language)
+    return response

@@ -1,0 +1,91 @@
+"""Datasets, their immutable versions, the records of a version, and uploads."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from webapp.accounts.models import Workspace
+from webapp.jobs.models import Job
+
+
+class Upload(models.Model):
+    """A file that arrives in parts; `offset` bytes of `size` lie in the data folder. Resumable."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="uploads")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    name = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    offset = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_complete(self) -> bool:
+        return self.offset == self.size
+
+
+class Dataset(models.Model):
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="datasets")
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_dataset_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VersionState(models.TextChoices):
+    BUILDING = "building", _("building")
+    READY = "ready", _("ready")
+    FAILED = "failed", _("failed")
+
+
+class DatasetVersion(models.Model):
+    """Immutable once ready: a canonical JSONL file named by its content, its records as rows for search and paging."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=VersionState.choices, default=VersionState.BUILDING)
+    origin = models.CharField(max_length=200, blank=True, help_text="file name, or what it was made from")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
+    job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="dataset_versions")
+    sha256 = models.CharField(max_length=64, blank=True)
+    path = models.CharField(max_length=400, blank=True, help_text="relative to the data folder")
+    count = models.PositiveBigIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+    refused = models.PositiveBigIntegerField(default=0)
+    errors_path = models.CharField(max_length=400, blank=True)
+    stats = models.JSONField(default=dict)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "number"], name="one_version_per_number")]
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} v{self.number}"
+
+
+class RecordRow(models.Model):
+    """One record of a version: its canonical JSON, and what lists and filters need of it."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="records")
+    position = models.PositiveBigIntegerField()
+    key = models.CharField(max_length=120)
+    digest = models.CharField(max_length=64)
+    data = models.JSONField()
+    label = models.CharField(max_length=200, blank=True)
+    language = models.CharField(max_length=16, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "position"], name="one_record_per_position")]
+        indexes = [models.Index(fields=["version", "label"])]
+
+    def __str__(self) -> str:
+        return f"{self.key} in version {self.version_id}"

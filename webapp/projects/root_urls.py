@@ -1,0 +1,5 @@
+"""Pages outside any workspace: the start page and the API documentation."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

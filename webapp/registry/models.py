@@ -1,0 +1,60 @@
+"""Models: weights in Hugging Face format, LoRA adapters on a base, or endpoints of somebody else; each with its lineage."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from webapp.accounts.models import Workspace
+from webapp.datasets.models import DatasetVersion
+from webapp.jobs.models import Job
+
+
+class ModelKind(models.TextChoices):
+    TOKENIZER = "tokenizer", _("tokenizer")
+    BASE = "base", _("base model")
+    TUNED = "tuned", _("tuned model")
+    ADAPTER = "adapter", _("LoRA adapter")
+    ENDPOINT = "endpoint", _("endpoint")
+
+
+class ModelState(models.TextChoices):
+    BUILDING = "building", _("building")
+    READY = "ready", _("ready")
+    FAILED = "failed", _("failed")
+
+
+class Model(models.Model):
+    """One version of a model. `family` gathers the versions that descend from one another on a time line."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=120)
+    family = models.CharField(max_length=120)
+    kind = models.CharField(max_length=10, choices=ModelKind.choices)
+    state = models.CharField(max_length=10, choices=ModelState.choices, default=ModelState.BUILDING)
+    base = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="descendants")
+    job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="models")
+    datasets = models.ManyToManyField(DatasetVersion, blank=True, related_name="models")
+    path = models.CharField(max_length=400, blank=True, help_text="folder, relative to the data folder")
+    bytes = models.PositiveBigIntegerField(default=0)
+    weights_sha256 = models.CharField(max_length=64, blank=True)
+    template_hash = models.CharField(max_length=64, blank=True)
+    architecture = models.CharField(max_length=80, blank=True)
+    parameters = models.PositiveBigIntegerField(default=0)
+    context_length = models.PositiveIntegerField(default=0)
+    vocabulary = models.PositiveIntegerField(default=0)
+    languages = models.JSONField(default=list, blank=True)
+    licence = models.CharField(max_length=60, blank=True)
+    description = models.TextField(blank=True)
+    card = models.JSONField(default=dict, blank=True, help_text="recipe, training figures, scores")
+    endpoint_url = models.URLField(max_length=400, blank=True)
+    endpoint_model = models.CharField(max_length=200, blank=True)
+    endpoint_key = models.TextField(blank=True, help_text="encrypted with a key derived from the secret key")
+    error = models.JSONField(default=dict, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_model_per_name")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,5 @@
+"""The API of this app, below /api/v1/."""
+
+from ninja import Router
+
+router = Router()

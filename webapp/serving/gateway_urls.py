@@ -1,0 +1,5 @@
+"""The OpenAI-compatible gateway below /v1/."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
