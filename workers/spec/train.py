@@ -14,6 +14,7 @@ class Optimisation(Spec):
     weight_decay: float = Field(0.0, ge=0, le=1)
     clip_norm: float = Field(1.0, gt=0)
     tokens_per_step: int | None = Field(None, ge=64, description="packed tokens in one optimiser step")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of the matrix products")
 
 
 class Saving(Spec):
@@ -56,6 +57,7 @@ class PretrainSpec(Spec):
     sequence_length: int = Field(128, ge=32, le=131_072)
     token_budget: int | None = Field(None, ge=1, description="stop after so many tokens")
     epochs: float | None = Field(None, gt=0)
+    time_budget_seconds: float | None = Field(None, gt=0)
     held_out_fraction: float = Field(0.01, ge=0, le=0.5)
     optimisation: Optimisation = Field(default_factory=Optimisation)
     saving: Saving = Field(default_factory=Saving)

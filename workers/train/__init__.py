@@ -1,0 +1,1 @@
+"""Training programs: tokenizer, pre-training, supervised fine-tuning. Started as `python -m workers.train run.json`."""

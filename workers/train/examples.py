@@ -1,0 +1,114 @@
+"""Turns records of every task into conversations, and conversations into learnt tokens.
+
+Classification and multiple choice become a question and its answer. What cannot be used is counted by reason and shown,
+never dropped in silence.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workers.data.records import as_messages
+from workers.data.templates import ChatTemplate
+from workers.program import Program
+from workers.spec.errors import UserError
+from workers.spec.record import Message, Record
+
+FEW_CLASSES = 20
+
+Tokens = tuple[list[int], list[bool]]
+
+
+@dataclass
+class Dropped:
+    """Rows that were left out: how many for each reason, and the first of each to look at."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str, row: str) -> None:
+        self.counts[reason] += 1
+        self.first.setdefault(reason, row[:300])
+
+    def report(self, program: Program) -> None:
+        for reason, count in self.counts.items():
+            program.sample("dropped", reason=reason, count=count, row=self.first[reason])
+
+
+def default_instruction(records: Iterable[Record]) -> str:
+    """The sentence put before the text of classification records when the user gave none."""
+    labels = sorted({record.label for record in records if record.text and record.label and not record.messages})
+    if 0 < len(labels) <= FEW_CLASSES:
+        return f"Classify the text. Answer with one of: {', '.join(labels)}."
+    return "Classify the text. Answer with the class only."
+
+
+def conversation_of(record: Record, *, instruction: str | None, system_prompt: str | None) -> list[Message] | str:
+    """The conversation to learn, or the name of the field that is missing."""
+    messages = as_messages(record, instruction, system_prompt)
+    if messages is None:
+        return "label" if record.text else "messages"
+    if not any(message.role == "assistant" for message in messages):
+        return "answer" if record.choices else "messages (an assistant turn)"
+    return messages
+
+
+def encode_records(
+    program: Program, template: ChatTemplate, records: Sequence[Record], dropped: Dropped, **how: Any
+) -> list[Tokens]:
+    """Tokens and masks of all records that can be learnt. `how`: see `conversation_of`."""
+    encoded: list[Tokens] = []
+    missing = ""
+    for number, record in enumerate(records):
+        if number % 200 == 0:
+            program.check_stop()
+        messages = conversation_of(record, **how)
+        if isinstance(messages, str):
+            missing = missing or messages
+            dropped.add(f"missing {messages}", record.model_dump_json(exclude_none=True))
+            continue
+        try:
+            result = template.encode(messages, record.tools)
+        except UserError as error:
+            dropped.add(error.message, record.model_dump_json(exclude_none=True))
+            continue
+        if not any(result.train_mask[1:]):
+            dropped.add("nothing to learn", record.model_dump_json(exclude_none=True))
+            continue
+        encoded.append((result.token_ids, result.train_mask))
+    if not encoded:
+        _refuse(records, dropped, missing)
+    return encoded
+
+
+def _refuse(records: Sequence[Record], dropped: Dropped, missing: str) -> None:
+    row = records[0].model_dump_json(exclude_none=True)[:300] if records else ""
+    if missing:
+        raise UserError(
+            "sft.missing_field",
+            "No record can be learnt: fine-tuning needs “{field}”, which row {row} has not. "
+            "Map a column to it, or choose another dataset.",
+            field=missing,
+            row=row,
+        )
+    raise UserError(
+        "sft.nothing_supervised",
+        "No token of the {count} records would be learnt ({reason}); see the row {row} and give each an assistant answer.",
+        count=len(records),
+        reason="; ".join(dropped.counts) or "the datasets are empty",
+        row=row,
+    )
+
+
+def spans(template: ChatTemplate, tokens: Tokens) -> list[dict[str, Any]]:
+    """The example as text in stretches of learnt and not learnt tokens, for the coloured preview."""
+    ids, mask = tokens
+    pieces: list[dict[str, Any]] = []
+    start = 0
+    for end in range(1, len(ids) + 1):
+        if end == len(ids) or mask[end] != mask[start]:
+            text = template.decode(ids[start:end], skip_special_tokens=False)
+            pieces.append({"text": text, "train": bool(mask[start]), "tokens": end - start})
+            start = end
+    return pieces

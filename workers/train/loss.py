@@ -1,0 +1,69 @@
+"""Cross-entropy of the supervised positions only, in chunks: the logits of a whole step never exist at once."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+CHUNK_BYTES = 32 << 20
+"""Logits (f32) that may exist at once."""
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Sum of −log softmax(hidden · weightᵀ)[target]; gradients are made chunk by chunk in the forward pass.
+
+    With p = softmax(logits), d loss / d logits = p − onehot(target).
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        context: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, rows: int
+    ) -> torch.Tensor:
+        total = hidden.new_zeros((), dtype=torch.float32)
+        wants_hidden, wants_weight = context.needs_input_grad[:2]
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
+        grad_weight = torch.zeros_like(weight) if wants_weight else None
+        for start in range(0, len(targets), rows):
+            part, target = hidden[start : start + rows], targets[start : start + rows]
+            logits = (part @ weight.T).float()
+            normaliser = logits.logsumexp(1, keepdim=True)
+            total += (normaliser.squeeze(1) - logits.gather(1, target[:, None]).squeeze(1)).sum()
+            if not (wants_hidden or wants_weight):
+                continue
+            gradient = logits.sub_(normaliser).exp_()
+            gradient[torch.arange(len(target), device=target.device), target] -= 1
+            gradient = gradient.to(weight.dtype)
+            if grad_hidden is not None:
+                grad_hidden[start : start + rows] = gradient @ weight
+            if grad_weight is not None:
+                grad_weight.addmm_(gradient.T, part)
+        context.save_for_backward(grad_hidden, grad_weight)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        grad_hidden, grad_weight = context.saved_tensors
+        scaled = [None if grad is None else grad * gradient for grad in (grad_hidden, grad_weight)]
+        return scaled[0], scaled[1], None, None
+
+
+def summed_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Sum over positions of the loss of predicting `targets` (n) from `hidden` (n, size) with the output layer `head`."""
+    vocabulary = getattr(head, "out_features", None) or 65_536
+    rows = max(16, CHUNK_BYTES // (4 * vocabulary))
+    if type(head) is torch.nn.Linear and head.bias is None:
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        mixed = torch.is_autocast_enabled(hidden.device.type)
+        weight = head.weight.to(dtype) if mixed else head.weight
+        with torch.autocast(hidden.device.type, enabled=False):
+            return _LinearCrossEntropy.apply(hidden.to(weight.dtype), weight, targets, rows)
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for start in range(0, len(targets), rows):
+        pieces = (head, hidden[start : start + rows], targets[start : start + rows])
+        total = total + checkpoint(_head_loss, *pieces, use_reentrant=False)
+    return total
+
+
+def _head_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(head(hidden).float(), targets, reduction="sum")

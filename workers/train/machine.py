@@ -1,0 +1,44 @@
+"""Manners on a shared machine: as many threads as the run was given, waiting without spinning, no network.
+
+Must be called before torch or tokenizers are imported; both read the environment once.
+"""
+
+import os
+import platform
+import sys
+from typing import Any
+
+from workers.spec.run import RunFile
+
+
+def set_manners(run: RunFile) -> None:
+    threads = str(max(run.threads, 1))
+    os.environ.update(
+        OMP_WAIT_POLICY="PASSIVE",
+        OMP_NUM_THREADS=threads,
+        MKL_NUM_THREADS=threads,
+        RAYON_NUM_THREADS=threads,
+        TOKENIZERS_PARALLELISM="true" if run.threads > 1 else "false",
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        TRANSFORMERS_VERBOSITY="error",
+    )
+
+
+def describe() -> dict[str, Any]:
+    """What a result needs to be repeated: versions and threads."""
+    import safetensors
+    import tokenizers
+    import torch
+    import transformers
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "tokenizers": tokenizers.__version__,
+        "safetensors": safetensors.__version__,
+        "peft": sys.modules["peft"].__version__ if "peft" in sys.modules else None,
+        "threads": torch.get_num_threads(),
+        "processor": platform.machine(),
+    }

@@ -1,0 +1,131 @@
+"""Runs a causal language model over packed documents and gives losses and gradients.
+
+Packed is the normal layout: one row, attention inside each document, output layer on supervised positions only.
+An architecture for which that gives another loss than its own forward pass is run padded instead.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from workers.train import attention
+from workers.train.loss import summed_loss
+from workers.train.packing import Documents
+
+Precision = Literal["float32", "bfloat16"]
+Measure = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(output layer, hidden states, tokens to predict) → summed loss."""
+
+
+class Network:
+    """`core` is the transformers model (with adapters put into it, when there are any)."""
+
+    def __init__(self, core: PreTrainedModel, device: torch.device, precision: Precision) -> None:
+        self.core = core.to(device)
+        self.device = device
+        self.precision = precision
+        self.packed = self._packing_agrees()
+
+    def _packing_agrees(self) -> bool:
+        if not getattr(self.core, "_supports_attention_backend", False):
+            return False
+        vocabulary = self.core.get_input_embeddings().weight.shape[0]
+        generator = np.random.default_rng(0)
+        probe = Documents.of([(generator.integers(0, vocabulary, size).tolist(), None) for size in (9, 5)])
+        both = np.arange(2)
+        with self.evaluating():
+            self.packed = False
+            expected = self.loss_sum(probe, both)[0].item()
+            self.packed = True
+            found = self.loss_sum(probe, both)[0].item()
+        return abs(found - expected) <= abs(expected) * (1e-3 if self.precision == "float32" else 2e-2)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        was_training = self.core.training
+        self.core.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.core.train(was_training)
+
+    def loss_sum(self, documents: Documents, indices: np.ndarray) -> tuple[torch.Tensor, int]:
+        """Summed loss of the learnt tokens of these documents, and how many they are."""
+        return self._forward(documents, indices, summed_loss)
+
+    def learn(self, documents: Documents, indices: np.ndarray, scale: float) -> float:
+        """Add the gradients of `scale` × the summed loss; returns the summed loss.
+
+        The backward pass lies inside the packing block because recomputed layers attend again.
+        """
+        chosen = documents.select(indices)
+        with attention.packed(chosen.lengths.tolist()):
+            loss, count = self.loss_sum(chosen, np.arange(len(chosen)))
+            if count:
+                (loss * scale).backward()
+        return float(loss.detach())
+
+    def token_losses(self, documents: Documents, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(token ids, loss of each) of all tokens that have something before them, learnt or not."""
+        chosen = documents.select(indices)
+        everything = Documents(chosen.tokens, chosen.starts, np.ones_like(chosen.learnt))
+        collected: list[torch.Tensor] = []
+
+        def collect(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            logits = head(hidden).float()
+            collected.extend([targets, functional.cross_entropy(logits, targets, reduction="none")])
+            return collected[1].sum()
+
+        with self.evaluating():
+            self._forward(everything, np.arange(len(everything)), collect)
+        return collected[0].cpu().numpy(), collected[1].cpu().numpy()
+
+    def _forward(self, documents: Documents, indices: np.ndarray, measure: Measure) -> tuple[torch.Tensor, int]:
+        chosen = documents.select(indices)
+        positions, targets = _predictions(chosen)
+        if not len(positions):
+            return torch.zeros((), device=self.device), 0
+        wanted = torch.from_numpy(targets).to(self.device)
+        mixed = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            if self.packed:
+                hidden = self._packed_hidden(chosen)[torch.from_numpy(positions).to(self.device)]
+                head = self.core.get_output_embeddings()
+            else:
+                hidden = self._padded_logits(chosen, positions)
+                head = torch.nn.Identity()
+            return measure(head, hidden, wanted), len(positions)
+
+    def _packed_hidden(self, chosen: Documents) -> torch.Tensor:
+        self.core.config._attn_implementation = attention.NAME
+        lengths = chosen.lengths.tolist()
+        tokens = torch.from_numpy(chosen.tokens.astype(np.int64)).to(self.device)
+        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])).to(self.device)
+        with attention.packed(lengths):
+            output = self.core.base_model(input_ids=tokens[None], position_ids=places[None], use_cache=False)
+        return output.last_hidden_state[0]
+
+    def _padded_logits(self, chosen: Documents, positions: np.ndarray) -> torch.Tensor:
+        self.core.config._attn_implementation = "sdpa" if self.core._supports_sdpa else "eager"
+        lengths = chosen.lengths
+        inside = np.arange(lengths.max())[None] < lengths[:, None]
+        tokens = np.zeros(inside.shape, dtype=np.int64)
+        tokens[inside] = chosen.tokens
+        mask = torch.from_numpy(inside.astype(np.int64)).to(self.device)
+        logits = self.core(input_ids=torch.from_numpy(tokens).to(self.device), attention_mask=mask, use_cache=False).logits
+        places = torch.from_numpy(np.flatnonzero(inside)[positions]).to(self.device)
+        return logits.flatten(0, 1)[places]
+
+
+def _predictions(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
+    """(positions that predict, tokens to predict): each learnt token is predicted from the one before it."""
+    predicted = documents.learnt.copy()
+    predicted[documents.starts[:-1]] = False
+    places = np.flatnonzero(predicted)
+    return places - 1, documents.tokens[places].astype(np.int64)

@@ -1,0 +1,167 @@
+"""Pre-training, from scratch or continued: every token of every document is learnt."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workers.data.records import read_records
+from workers.data.templates import ChatTemplate, load_template
+from workers.program import Program
+from workers.spec.errors import UserError
+from workers.spec.record import Record
+from workers.spec.train import Architecture, PretrainSpec
+from workers.train import held_out, models, recipe
+from workers.train.inputs import datasets_of, model_folder, model_input
+from workers.train.loop import Loop
+from workers.train.network import Network
+from workers.train.output import publish_folder
+from workers.train.packing import Documents
+from workers.train.session import Session, parameter_count
+
+BATCH_OF_TEXTS = 1000
+EXAMPLES_PER_STEP = 16
+"""Documents of full length in one step, when the spec does not say."""
+TOKENS_PER_PARAMETER = 20
+"""Enough data for a model of a size (Hoffmann et al. 2022)."""
+MOST_EPOCHS = 4
+"""Repeating data more often than this teaches little (Muennighoff et al. 2023)."""
+
+
+def run(program: Program) -> Mapping[str, Any]:
+    spec = PretrainSpec.model_validate(program.run.spec)
+    session = Session(program, spec)
+    if (done := session.finished()) is not None:
+        return done
+    program.phase("loading")
+    base, source = _source(program)
+    template = load_template(source)
+    program.phase("tokenising")
+    documents, everything_cut = _documents(program, spec, template)
+    documents, aside = held_out.split(documents, spec.held_out_fraction, spec.seed)
+    program.phase("loading")
+    model = _model(program, spec, template, base)
+    choices = _choices(session, model)
+    network = Network(model, session.device, choices["precision"])
+    loop = Loop(
+        program=program,
+        network=network,
+        documents=documents,
+        held_out=aside,
+        recipe=_recipe(spec, documents, network, continued=base is not None),
+        store=session.store,
+        saving=spec.saving,
+        choices=choices,
+        began=session.began,
+    )
+    session.run_loop(loop)
+    program.phase("saving")
+    folder = program.run.output_dir / "model"
+    with publish_folder(folder) as temporary:
+        models.save_model(model, temporary, source, template.stop_token_ids, template)
+    program.artifact("model", folder)
+    return session.result(
+        loop, method="pretrain", folder=folder, template=template, documents=len(documents), cut_documents=everything_cut
+    )
+
+
+def _source(program: Program) -> tuple[Path | None, Path]:
+    """(folder of the model to continue or None, folder of the tokenizer)."""
+    base, tokenizer = model_input(program.run, "base_model"), model_input(program.run, "tokenizer")
+    if base is not None:
+        return model_folder(base), model_folder(base)
+    if tokenizer is None:
+        raise UserError("pretrain.no_tokenizer", "Choose a tokenizer, or a base model to continue.")
+    return None, model_folder(tokenizer)
+
+
+def _model(program: Program, spec: PretrainSpec, template: ChatTemplate, base: Path | None) -> Any:
+    if base is None:
+        return models.new_llama(spec.architecture or Architecture(), template, spec.seed)
+    model = models.load_model(base, torch.float32)
+    given = model_input(program.run, "base_model")
+    if given is not None and given.adapter_path is not None:
+        model = models.merge_adapter(model, given.adapter_path)
+    models.match_vocabulary(model, template)
+    return model
+
+
+def _choices(session: Session, model: Any) -> dict[str, Any]:
+    if session.checkpoint is not None:
+        return session.checkpoint.state["choices"]
+    size = model.config.get_text_config().hidden_size
+    given = session.spec.optimisation.precision
+    return {"precision": recipe.choose_precision(given, parameter_count(model), size, session.device)}
+
+
+def _recipe(spec: PretrainSpec, documents: Documents, network: Network, *, continued: bool) -> recipe.Recipe:
+    given, total = spec.optimisation, int(documents.lengths.sum())
+    parameters = parameter_count(network.core)
+    per_step = recipe.choose_tokens_per_step(given, total, spec.sequence_length, EXAMPLES_PER_STEP)
+    if spec.token_budget is not None:
+        wanted: float = spec.token_budget
+    elif spec.epochs is not None:
+        wanted = spec.epochs * total
+    else:
+        wanted = total if continued else min(max(total, TOKENS_PER_PARAMETER * parameters), MOST_EPOCHS * total)
+    rate = recipe.choose_learning_rate(given, parameters, "full")
+    return recipe.Recipe(
+        total_steps=max(1, round(wanted / per_step)),
+        tokens_per_step=per_step,
+        micro_batch_tokens=recipe.choose_micro_batch(network.core, per_step, network.device),
+        learning_rate=rate if given.learning_rate is not None or not continued else rate / 3,
+        warmup_fraction=given.warmup_fraction,
+        schedule=given.schedule,
+        weight_decay=given.weight_decay,
+        clip_norm=given.clip_norm,
+        time_budget_seconds=spec.time_budget_seconds,
+        seed=spec.seed,
+    )
+
+
+def _documents(program: Program, spec: PretrainSpec, template: ChatTemplate) -> tuple[Documents, int]:
+    """All documents in pieces of at most the sequence length, and how many had to be cut."""
+    cut = 0
+
+    def pieces() -> Iterator[tuple[list[int], None]]:
+        nonlocal cut
+        for ids in _token_lists(program, template):
+            cut += len(ids) > spec.sequence_length
+            for start in range(0, len(ids), spec.sequence_length):
+                piece = ids[start : start + spec.sequence_length]
+                if len(piece) > 1:
+                    yield piece, None
+
+    documents = Documents.of(pieces())
+    if not len(documents):
+        raise UserError(
+            "pretrain.no_text", "The datasets hold no text to learn; pre-training needs records with “text” or “messages”."
+        )
+    return documents, cut
+
+
+def _token_lists(program: Program, template: ChatTemplate) -> Iterator[list[int]]:
+    """Plain texts end with the end-of-text token; conversations are rendered by the chat template."""
+    closing = [template.eos_token_id] if template.eos_token_id is not None else []
+    total, done = sum(item.count for item in datasets_of(program.run)), 0
+    for item in datasets_of(program.run):
+        for records in _batches(read_records(item.path)):
+            program.check_stop()
+            plain = [record.text for record in records if record.text and not record.messages]
+            # Special tokens that the tokenizer itself adds (a leading <s>) are what the base saw; keep them.
+            for encoding in template.tokenizer.encode_batch_fast(plain, add_special_tokens=True):
+                ids = list(encoding.ids)
+                yield ids if closing and ids[-1:] == closing else ids + closing
+            for record in records:
+                if record.messages:
+                    yield template.encode(record.messages, record.tools).token_ids + closing
+            done += len(records)
+            program.progress(done, max(total, done), unit="records")
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    iterator = iter(records)
+    while batch := list(itertools.islice(iterator, BATCH_OF_TEXTS)):
+        yield batch

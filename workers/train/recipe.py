@@ -1,0 +1,122 @@
+"""The numbers of a training loop, and how each is chosen when the spec leaves it open.
+
+Learning rates follow one line through the sizes people report: 1e-3 at 1 M parameters, 3e-5 at 7 B; LoRA ten times that.
+"""
+
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from workers.spec.train import Optimisation
+from workers.train.network import Precision
+
+SMALL_MODEL = 2_000_000
+"""Parameters below which bf16 never pays: the casts cost more than the products."""
+FULL_BELOW = 50_000_000
+"""Parameters below which zero-knob fine-tuning trains every weight."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that the loop needs; stored in checkpoints, so that a resumed run goes on with the same numbers."""
+
+    total_steps: int
+    tokens_per_step: int
+    micro_batch_tokens: int
+    learning_rate: float
+    warmup_fraction: float
+    schedule: str
+    weight_decay: float
+    clip_norm: float
+    time_budget_seconds: float | None
+    seed: int
+
+    def rate(self, step: int) -> float:
+        """Learning rate of `step` (0, 1, …): linear warm-up, then the schedule down to zero."""
+        warm = max(1, round(self.warmup_fraction * self.total_steps))
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        if self.schedule == "constant":
+            return self.learning_rate
+        left = 1 - (step - warm) / max(1, self.total_steps - warm)
+        shape = left if self.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+        return self.learning_rate * shape
+
+    def shortened(self, total_steps: int) -> "Recipe":
+        return replace(self, total_steps=total_steps)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def choose_learning_rate(given: Optimisation, parameters: int, method: str) -> float:
+    if given.learning_rate is not None:
+        return given.learning_rate
+    full = 1e-3 * (max(parameters, 1_000_000) / 1e6) ** -0.4
+    return float(f"{min(3e-3, 10 * full) if method == 'lora' else full:.2g}")
+
+
+def choose_tokens_per_step(given: Optimisation, total_tokens: int, mean_length: float, examples: int) -> int:
+    """About `examples` examples a step, but at least 16 steps an epoch of a small dataset."""
+    if given.tokens_per_step is not None:
+        return given.tokens_per_step
+    wanted = min(mean_length * examples, total_tokens / 16)
+    return int(min(max(wanted, 64), 16_384))
+
+
+def choose_epochs(examples: int) -> float:
+    """Few examples are seen often and many once: about 36,000 in all, at least 1 and at most 10 times each."""
+    return float(min(10, max(1, round(36_000 / max(examples, 1)))))
+
+
+def choose_micro_batch(model: torch.nn.Module, tokens_per_step: int, device: torch.device) -> int:
+    """Tokens of one forward pass: what a third of the free memory holds, and on a CPU no more than its caches like."""
+    config = model.config.get_text_config()
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    bytes_per_token = config.num_hidden_layers * (40 * config.hidden_size + 24 * wide)
+    fits = int(free_memory(device) / 3 / bytes_per_token)
+    limit = 4096 if device.type == "cpu" else 65_536
+    return max(64, min(fits, limit, tokens_per_step))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run may take."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - not a file of ours
+            facts = dict(line.split(":") for line in file)
+        return int(facts["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 4 << 30
+
+
+def choose_precision(given: str, parameters: int, hidden_size: int, device: torch.device) -> Precision:
+    """bf16 products only where this machine does them at least 1.5 times as fast as f32 ones: tried, not guessed."""
+    if given != "auto":
+        return "bfloat16" if given == "bfloat16" else "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if parameters < SMALL_MODEL:
+        return "float32"
+    return "bfloat16" if _bfloat16_gain(hidden_size) >= 1.5 else "float32"
+
+
+def _bfloat16_gain(hidden_size: int) -> float:
+    """Time of f32 products over time of bf16 products with their casts, at the shape of a model's layers."""
+    left, right = torch.randn(1024, hidden_size), torch.randn(hidden_size, 3 * hidden_size)
+    fast_right = right.to(torch.bfloat16)
+
+    def best(multiply: Any) -> float:
+        multiply()
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            multiply()
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    return best(lambda: left @ right) / best(lambda: left.to(torch.bfloat16) @ fast_right)

@@ -1,0 +1,104 @@
+"""What pre-training and fine-tuning do alike around the loop: device, checkpoints of this very run, and the result."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from workers.data.templates import ChatTemplate
+from workers.program import Program, write_json
+from workers.spec.base import Spec
+from workers.spec.run import RunFile
+from workers.train.checkpoint import Checkpoint, CheckpointStore
+from workers.train.inputs import datasets_of
+from workers.train.loop import Counters, Loop
+from workers.train.machine import describe
+from workers.train.models import context_length
+from workers.train.output import folder_digest
+
+FINISHED = "finished.json"
+
+
+class Session:
+    """One run: begun at `began` (monotonic seconds), perhaps going on from a checkpoint."""
+
+    def __init__(self, program: Program, spec: Any) -> None:
+        self.program, self.spec = program, spec
+        self.began = time.monotonic()
+        self.digest = run_digest(program.run, spec)
+        self.store = CheckpointStore(program.run.run_dir / "checkpoints", digest=self.digest, keep=spec.saving.keep)
+        torch.set_num_threads(max(program.run.threads, 1))
+        self.device = torch.device(program.run.device)
+        self.checkpoint = self._find_checkpoint()
+
+    def _find_checkpoint(self) -> Checkpoint | None:
+        if self.program.run.attempt > 1:
+            return self.store.latest()
+        self.store.clear()
+        (self.program.run.run_dir / FINISHED).unlink(missing_ok=True)
+        return None
+
+    def finished(self) -> Mapping[str, Any] | None:
+        """The result of an attempt that was killed after it had written everything."""
+        path = self.program.run.run_dir / FINISHED
+        if not path.is_file():
+            return None
+        done = json.loads(path.read_text(encoding="utf-8"))
+        return done["result"] if done["digest"] == self.digest else None
+
+    def run_loop(self, loop: Loop) -> Counters:
+        if self.checkpoint is not None:
+            loop.restore(self.checkpoint)
+        self.program.phase("training")
+        return loop.run()
+
+    def result(self, loop: Loop, *, method: str, folder: Path, template: ChatTemplate, **more: Any) -> dict[str, Any]:
+        """The record of the run, from which it can be repeated. Written to disk before the checkpoints are removed."""
+        count, core = loop.count, loop.network.core
+        result = {
+            "method": method,
+            "steps": count.step,
+            "tokens": count.tokens,
+            "supervised_tokens": count.supervised_tokens,
+            "final_loss": count.final_loss,
+            "held_out_loss": count.held_out_loss,
+            "first_held_out_loss": count.first_held_out_loss,
+            "seconds": round(count.seconds, 3),
+            "tokens_per_second": round(count.tokens / max(count.training_seconds, 1e-9), 1),
+            "parameters": parameter_count(core),
+            "trainable_parameters": sum(item.numel() for item in loop.parameters.values()),
+            "architecture": type(core).__name__,
+            "context_length": context_length(core),
+            "spec": self.spec.model_dump(mode="json"),
+            "resolved": {
+                **loop.recipe.as_dict(),
+                **loop.choices,
+                "precision": loop.network.precision,
+                "layout": "packed" if loop.network.packed else "padded",
+                "device": str(self.device),
+                "versions": describe(),
+                "datasets": [{"name": item.name, "sha256": item.sha256} for item in datasets_of(self.program.run)],
+            },
+            "template_hash": template.hash,
+            "weights_sha256": folder_digest(folder, "*.safetensors"),
+            **more,
+        }
+        write_json(self.program.run.run_dir / FINISHED, {"digest": self.digest, "result": result})
+        self.store.clear()
+        return result
+
+
+def parameter_count(core: PreTrainedModel) -> int:
+    """Weights of the model itself; adapters put into it are not counted."""
+    return sum(item.numel() for name, item in core.named_parameters() if "lora_" not in name and "trainable_tokens" not in name)
+
+
+def run_digest(run: RunFile, spec: Spec) -> str:
+    """Names what is trained: kind, settings and data. A checkpoint belongs to exactly one."""
+    parts = [run.kind, spec.digest(), *(item.sha256 for item in datasets_of(run))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

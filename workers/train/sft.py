@@ -1,0 +1,277 @@
+"""Supervised fine-tuning: the loss is on the assistant's tokens only. Full or LoRA; every knob may be left open."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from workers.data.records import read_records
+from workers.data.templates import ChatTemplate, load_template
+from workers.program import Program
+from workers.spec.errors import UserError
+from workers.spec.record import Record
+from workers.spec.run import ModelInput
+from workers.spec.train import SftSpec
+from workers.train import examples, held_out, models, recipe, sampling
+from workers.train.adapters import add_lora
+from workers.train.examples import Dropped, Tokens
+from workers.train.inputs import datasets_of, model_folder
+from workers.train.loop import Loop
+from workers.train.network import Network
+from workers.train.output import publish_folder
+from workers.train.packing import Documents
+from workers.train.session import Session, parameter_count
+
+EXAMPLES_PER_STEP = 32
+PREVIEWED = 3
+"""Examples shown with their mask before training."""
+FIRST_LOOK = 16
+"""Examples on which the base is examined before the rest is even tokenised."""
+
+
+def run(program: Program) -> Mapping[str, Any]:
+    spec = SftSpec.model_validate(program.run.spec)
+    session = Session(program, spec)
+    if (done := session.finished()) is not None:
+        return done
+    job = _Job(session, spec)
+    job.prepare()
+    loop = job.loop()
+    session.run_loop(loop)
+    return job.save(loop)
+
+
+class _Job:
+    """The steps of one fine-tuning run, in order: `prepare`, `loop`, `save`."""
+
+    def __init__(self, session: Session, spec: SftSpec) -> None:
+        self.session, self.spec, self.program = session, spec, session.program
+        self.base: ModelInput = self.program.run.model("base_model")
+        self.folder = model_folder(self.base)
+        self.dropped = Dropped()
+        self.adapted: Any = None
+
+    def prepare(self) -> None:
+        self.program.phase("loading")
+        self.template: ChatTemplate = load_template(self.folder)
+        records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
+        how = {"instruction": self._instruction(records), "system_prompt": self.spec.system_prompt}
+        first = self._first_examples(records, how)
+        core = models.load_model(self.folder, torch.float32)
+        if self.base.adapter_path is not None:
+            core = models.merge_adapter(core, self.base.adapter_path)
+        models.match_vocabulary(core, self.template)
+        if self.session.checkpoint is not None:
+            self.choices: dict[str, Any] = self.session.checkpoint.state["choices"]
+        else:
+            self.choices = self._choose(core)
+        self.choices["instruction"] = how["instruction"]
+        self.network = self._network(core, first)
+        self.program.phase("tokenising")
+        encoded = examples.encode_records(self.program, self.template, records, self.dropped, **how)
+        self._select(encoded, models.context_length(core))
+
+    def _instruction(self, records: list[Record]) -> str | None:
+        if not any(record.label is not None and not record.messages for record in records):
+            return self.spec.instruction
+        return self.spec.instruction if self.spec.instruction is not None else examples.default_instruction(records)
+
+    def _first_examples(self, records: list[Record], how: dict[str, Any]) -> Documents:
+        """Show the first examples with their mask, and check that an answer's end is learnt."""
+        usable: list[Tokens] = []
+        for start in range(0, len(records), FIRST_LOOK):
+            batch = records[start : start + FIRST_LOOK]
+            last = start + FIRST_LOOK >= len(records)
+            try:
+                usable = examples.encode_records(self.program, self.template, batch, Dropped(), **how)
+                break
+            except UserError:
+                if last:
+                    # Once more over everything, for an error that counts all reasons.
+                    examples.encode_records(self.program, self.template, records, Dropped(), **how)
+        for tokens in usable[:PREVIEWED]:
+            self.program.sample("rendered", spans=examples.spans(self.template, tokens))
+        stops = set(self.template.stop_token_ids)
+        if not any(mask and token in stops for ids, masks in usable for token, mask in zip(ids, masks, strict=True)):
+            self._warn(
+                "sft.end_not_learnt",
+                "No example teaches the token that ends an answer, so the model may never stop; check the chat template.",
+            )
+        return Documents.of(usable)
+
+    def _warn(self, code: str, message: str, **details: Any) -> None:
+        self.program.sample("warning", code=code, message=message, **details)
+
+    # Choosing
+
+    def _choose(self, core: Any) -> dict[str, Any]:
+        parameters = parameter_count(core)
+        method = self.spec.method
+        if method == "auto":
+            method = "full" if parameters < recipe.FULL_BELOW else "lora"
+        size = core.config.get_text_config().hidden_size
+        precision = recipe.choose_precision(self.spec.optimisation.precision, parameters, size, self.session.device)
+        return {"method": method, "precision": precision}
+
+    def _network(self, core: Any, first: Documents) -> Network:
+        """The model ready to learn. Its loss before the first step is reported at once."""
+        precision = self.choices["precision"]
+        base_dtype = getattr(core.config, "dtype", None)
+        if self.choices["method"] == "lora" and precision == "bfloat16":
+            core = core.to(torch.bfloat16)
+        self.base_dtype = base_dtype if isinstance(base_dtype, torch.dtype) else torch.float32
+        network = Network(core, self.session.device, precision)
+        if "untrained_tokens" not in self.choices:
+            self.choices["untrained_tokens"] = self._examine_base(network, first)
+        if self.choices["method"] == "lora":
+            self.adapted = add_lora(
+                core,
+                self.spec.lora,
+                base_name=self.base.name,
+                token_indices=self.choices["untrained_tokens"],
+                seed=self.spec.seed,
+            )
+        core.train()
+        return network
+
+    def _examine_base(self, network: Network, first: Documents) -> list[int]:
+        """First point of the loss curve, and the template's special tokens that the base never learnt.
+
+        A token is taken for unlearnt when the base finds it less likely, where it stands, than a token drawn at random.
+        """
+        fitting = np.flatnonzero(first.lengths <= models.context_length(network.core))
+        if not len(fitting):
+            return []
+        with network.evaluating():
+            total, count = network.loss_sum(first, fitting)
+        self.program.metric(0, loss=float(total) / max(count, 1))
+        ids, losses = network.token_losses(first, fitting)
+        chance = math.log(self.template.vocabulary_size)
+        special = {token for token, facts in self.template.tokenizer.get_added_tokens_decoder().items() if facts.special}
+        unlearnt = [token for token in sorted(special & set(ids.tolist())) if losses[ids == token].mean() > 0.9 * chance]
+        if unlearnt:
+            names = [self.template.decode([token], skip_special_tokens=False) for token in unlearnt]
+            self._warn(
+                "sft.untrained_tokens",
+                "The base model never learnt the chat template's tokens; training learns them from your data.",
+                tokens=names,
+            )
+        return unlearnt
+
+    def _select(self, encoded: list[Tokens], context: int) -> None:
+        """Leave out what is too long, set some aside, report what is there."""
+        lengths = np.array([len(ids) for ids, _ in encoded])
+        limit = self._max_length(lengths, context)
+        kept: list[Tokens] = []
+        for tokens in encoded:
+            if len(tokens[0]) <= limit:
+                kept.append(tokens)
+            else:
+                row = self.template.decode(tokens[0], skip_special_tokens=False)
+                self.dropped.add(f"longer than {limit} tokens", row)
+        self.dropped.report(self.program)
+        if not kept:
+            raise UserError(
+                "sft.all_too_long",
+                "All {count} records are longer than {limit} tokens; shorten them or choose a model with a longer context.",
+                count=len(encoded),
+                limit=limit,
+            )
+        documents = Documents.of(kept)
+        self.documents, self.aside = held_out.split(documents, self.spec.held_out_fraction, self.spec.seed)
+        self.choices["max_length"] = limit
+        self.program.sample(
+            "dataset",
+            examples=len(self.documents),
+            held_out=len(self.aside),
+            tokens=int(documents.lengths.sum()),
+            supervised_tokens=int(documents.supervised().sum()),
+            max_length=limit,
+            dropped=dict(self.dropped.counts),
+        )
+
+    def _max_length(self, lengths: np.ndarray, context: int) -> int:
+        """All records when they fit; far outliers (beyond 4 × the 99th percentile) would only cost memory."""
+        if self.spec.max_length is not None:
+            return min(self.spec.max_length, context)
+        usual = 4 * float(np.percentile(lengths, 99))
+        longest = int(lengths[lengths <= usual].max())
+        return min(context, max(32, longest))
+
+    # Training
+
+    def loop(self) -> Loop:
+        return Loop(
+            program=self.program,
+            network=self.network,
+            documents=self.documents,
+            held_out=self.aside,
+            recipe=self._recipe(),
+            store=self.session.store,
+            saving=self.spec.saving,
+            choices=self.choices,
+            began=self.session.began,
+            look=self._look(),
+        )
+
+    def _recipe(self) -> recipe.Recipe:
+        given, total = self.spec.optimisation, int(self.documents.lengths.sum())
+        per_step = recipe.choose_tokens_per_step(given, total, float(self.documents.lengths.mean()), EXAMPLES_PER_STEP)
+        epochs = self.spec.epochs or recipe.choose_epochs(len(self.documents))
+        self.choices["epochs"] = epochs
+        parameters = parameter_count(self.network.core)
+        return recipe.Recipe(
+            total_steps=max(1, round(epochs * total / per_step)),
+            tokens_per_step=per_step,
+            micro_batch_tokens=recipe.choose_micro_batch(self.network.core, per_step, self.session.device),
+            learning_rate=recipe.choose_learning_rate(given, parameters, self.choices["method"]),
+            warmup_fraction=given.warmup_fraction,
+            schedule=given.schedule,
+            weight_decay=given.weight_decay,
+            clip_norm=given.clip_norm,
+            time_budget_seconds=self.spec.time_budget_seconds,
+            seed=self.spec.seed,
+        )
+
+    def _look(self) -> Callable[[int], None]:
+        def look(step: int) -> None:
+            for prompt in self.spec.sample_prompts:
+                self.program.check_stop()
+                text = sampling.answer(self.network, self.template, prompt)
+                self.program.sample("answer", step=step, prompt=prompt, text=text)
+
+        return look
+
+    # Saving
+
+    def save(self, loop: Loop) -> dict[str, Any]:
+        self.program.phase("saving")
+        name = "adapter" if self.adapted is not None else "model"
+        folder = self.program.run.output_dir / name
+        with publish_folder(folder) as temporary:
+            self._write(temporary)
+        self.program.artifact(name, folder)
+        return self.session.result(
+            loop,
+            method=self.choices["method"],
+            folder=folder,
+            template=self.template,
+            examples=len(self.documents),
+            held_out_examples=len(self.aside),
+            dropped=dict(self.dropped.counts),
+            instruction=self.choices["instruction"],
+        )
+
+    def _write(self, folder: Path) -> None:
+        core = self.network.core
+        if self.adapted is not None:
+            self.adapted.save_pretrained(str(folder), save_embedding_layers=False)
+            (folder / "README.md").unlink(missing_ok=True)
+            models.copy_tokenizer(self.folder, folder)
+            return
+        if self.base_dtype != torch.float32:
+            core = core.to(self.base_dtype)
+        models.save_model(core, folder, self.folder, self.template.stop_token_ids, self.template)
