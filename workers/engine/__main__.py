@@ -1,0 +1,114 @@
+"""`python -m workers.engine engine.json`: load one model, try it, serve it on the loopback, drain on SIGTERM.
+
+`ready_file` appears once a token was generated and the port listens. When the model cannot be served, the error file
+beside it says why in one sentence and the process ends with 2.
+"""
+
+import asyncio
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from socket import socket
+
+from pydantic import ValidationError
+
+from workers.data.templates import load_template
+from workers.engine.choose import Loaded, load_engine, threads
+from workers.engine.engines.base import EngineError, Sampling
+from workers.engine.generation import Served
+from workers.engine.server import Server, listen, make_app, resident_bytes
+from workers.program import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, write_json
+from workers.spec.errors import UserError
+from workers.spec.serve import EngineRun
+
+NICENESS = 5
+
+
+def main(argv: list[str]) -> int:
+    started = time.monotonic()
+    try:
+        run = EngineRun.model_validate_json(Path(argv[0]).read_text(encoding="utf-8"))
+    except (IndexError, OSError, ValidationError) as error:
+        print(f"usage: python -m workers.engine engine.json ({error})", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    be_polite(run)
+    for path in (Path(run.ready_file), error_file(run)):
+        path.unlink(missing_ok=True)
+    try:
+        token = os.environ.get(run.token_env, "")
+        if not token:
+            raise UserError("engine.no_token", "The variable {name} with the engine's token is not set.", name=run.token_env)
+        listener = listen(run.host, run.port)
+        return asyncio.run(serve(run, load_engine(run), listener, token=token, started=started))
+    except UserError as error:
+        return fail(run, error, EXIT_BAD_INPUT)
+    except OSError as error:
+        return fail(run, UserError("engine.system_error", "The system refused: {detail}", detail=str(error)[:300]))
+    except Exception as error:  # noqa: BLE001  (the process boundary)
+        traceback.print_exc()
+        kind, detail = type(error).__name__, str(error)[:300]
+        return fail(run, UserError("engine.crashed", "The engine stopped with {kind}: {detail}", kind=kind, detail=detail))
+
+
+def be_polite(run: EngineRun) -> None:
+    """Training and the web share the machine: give way, and never spin while waiting for work."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads(run)))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def error_file(run: EngineRun) -> Path:
+    return Path(run.ready_file).with_suffix(".error.json")
+
+
+def fail(run: EngineRun, error: UserError, code: int = EXIT_FAILED) -> int:
+    print(error.message, flush=True)
+    write_json(error_file(run), error.payload())
+    return code
+
+
+async def serve(run: EngineRun, loaded: Loaded, listener: socket, *, token: str, started: float) -> int:
+    served = Served(run.served_name, loaded.engine, load_template(Path(run.model_path)))
+    await first_token(served)
+    served.facts = {
+        "model": served.name,
+        "engine": served.engine.name,
+        "weights": served.engine.weights,
+        "context_length": served.engine.context_length,
+        "template_hash": served.template.hash,
+        "fallback": loaded.fallback,
+        "load_seconds": round(time.monotonic() - started, 3),
+    }
+
+    def announce() -> None:
+        address = {"host": run.host, "port": listener.getsockname()[1], "pid": os.getpid()}
+        write_json(Path(run.ready_file), {**address, **served.facts, "memory_bytes": resident_bytes()})
+
+    server = Server(make_app(served, token), announce)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        Path(run.ready_file).unlink(missing_ok=True)
+        await served.engine.close()
+    if served.engine.failure:
+        return fail(run, UserError("engine.failed", "{detail}", detail=served.engine.failure))
+    return EXIT_DONE
+
+
+async def first_token(served: Served) -> None:
+    """Generate one token, or say why the model cannot be served."""
+    prompt = served.template.encode_prompt([{"role": "user", "content": "1"}])[: served.engine.context_length - 1]
+    try:
+        async for _ in served.engine.generate(prompt, Sampling(max_tokens=1, temperature=0.0)):
+            pass
+    except EngineError as error:
+        raise UserError(
+            "engine.no_token_generated", "The model was loaded but generates nothing: {detail}", detail=str(error)
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What computes tokens: one module per engine, one interface in `base`."""
