@@ -21,3 +21,10 @@ class ExportModelSpec(Spec):
     model: int
     format: Literal["folder", "zip", "gguf"] = "zip"
     merge: bool = Field(True, description="merge a LoRA into its base")
+
+
+class MergeModelSpec(Spec):
+    """Add a LoRA into the weights of its base: a full model, which can be trained further."""
+
+    name: str = Field(min_length=1, max_length=120)
+    model: int
