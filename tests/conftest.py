@@ -1,6 +1,5 @@
 """Who is who in the tests: alice owns the workspace, bob is a member (annotator), charlie is a stranger."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from webapp.accounts.services import create_workspace
 
 
 @pytest.fixture(autouse=True)
-def data_folder(settings: Any, tmp_path: Path) -> Iterator[Path]:
+def data_folder(settings: Any, tmp_path: Path) -> Path:
     """Every test has a data folder of its own."""
     folder = tmp_path / "data"
     folder.mkdir()
     settings.DATA_DIR = folder
-    yield folder
+    return folder
 
 
 @pytest.fixture

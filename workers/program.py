@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import math
 import os
 import signal
 import sys
@@ -55,7 +56,7 @@ class EventLog:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -147,7 +148,7 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
                 "The machine has too little memory for this job; choose a smaller model or shorter texts.",
             ),
         )
-    except Exception as error:  # the process boundary: record what happened, then end
+    except Exception as error:  # noqa: BLE001  (the process boundary: record what happened, then end)
         _fail(
             program,
             UserError(

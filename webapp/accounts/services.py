@@ -108,15 +108,20 @@ def sign_up(*, username: str, password: str, token: str = "", open_sign_up: bool
     if not username or User.objects.filter(username__iexact=username).exists():
         raise UserError("user.name_taken", "The name “{name}” is empty or taken; choose another.", name=username)
     user = User(username=username)
+    set_password(user=user, password=password)
+    if token:
+        accept_invitation(user=user, token=token)
+    return user
+
+
+def set_password(*, user: User, password: str) -> None:
+    """Set and save a password that passes the validators."""
     try:
         validate_password(password, user)
     except ValidationError as error:
         raise UserError("user.weak_password", "{reasons}", reasons=" ".join(error.messages)) from error
     user.set_password(password)
     user.save()
-    if token:
-        accept_invitation(user=user, token=token)
-    return user
 
 
 @transaction.atomic

@@ -23,6 +23,10 @@ def _no_inputs(job: "Job") -> Inputs:
     return {}
 
 
+def _no_context(job: "Job") -> dict[str, Any]:
+    return {}
+
+
 def _no_secrets(job: "Job") -> dict[str, str]:
     return {}
 
@@ -51,6 +55,10 @@ class JobKind:
     environment: Callable[["Job"], dict[str, str]] = _no_secrets
     resumable: bool = True
     curves: list[str] = field(default_factory=list)
+    """Metrics to draw on the job page, in this order; those not named follow."""
+    partial: str = ""
+    """Template with what only this kind shows on the job page; it sees `job` and `context(job)`."""
+    context: Callable[["Job"], dict[str, Any]] = _no_context
 
 
 _kinds: dict[str, JobKind] = {}

@@ -1,5 +1,10 @@
-"""Pages outside any workspace: the start page and the API documentation."""
+"""Pages outside any workspace: the way in and the API documentation."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from webapp.projects import views
+
+urlpatterns = [
+    path("", views.start, name="start"),
+    path("api/docs/", views.api_docs, name="api_docs"),
+]

@@ -1,5 +1,9 @@
-"""Pages of this app, below /w/<slug>/."""
+"""The home page of a workspace."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from webapp.projects import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+]

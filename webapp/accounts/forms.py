@@ -1,0 +1,35 @@
+"""Forms of accounts."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from webapp.accounts.models import Role
+from webapp.accounts.services import SCOPES
+
+
+class SignUpForm(forms.Form):
+    username = forms.CharField(label=_("User name"), max_length=150)
+    password = forms.CharField(label=_("Password"), widget=forms.PasswordInput, help_text=_("At least 8 characters."))
+
+
+class WorkspaceForm(forms.Form):
+    name = forms.CharField(label=_("Name of the workspace"), max_length=120)
+
+
+class InvitationForm(forms.Form):
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.ANNOTATOR)
+    note = forms.CharField(label=_("For whom"), max_length=120, required=False)
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(label=_("Name of the key"), max_length=80, help_text=_("Where it will be used."))
+    scopes = forms.MultipleChoiceField(
+        label=_("What it may do"),
+        choices=[(scope, scope) for scope in SCOPES],
+        initial=["inference"],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+class PasswordForm(forms.Form):
+    password = forms.CharField(label=_("New password"), widget=forms.PasswordInput, help_text=_("At least 8 characters."))
