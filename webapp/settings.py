@@ -145,7 +145,17 @@ GPU_SLOTS = environment.integer("SHUYUAN_GPU_SLOTS", -1, minimum=-1, maximum=256
 LEASE_SECONDS = environment.integer("SHUYUAN_LEASE_SECONDS", 30, minimum=2)
 HEARTBEAT_SECONDS = max(1, LEASE_SECONDS // 3)
 CANCEL_GRACE_SECONDS = environment.integer("SHUYUAN_CANCEL_GRACE_SECONDS", 20)
+MODEL_FOLDERS = environment.words("SHUYUAN_MODEL_FOLDERS")
+"""Folders on the server, beside `imports/` in the data folder, from which managers may import models."""
+ALLOWED_ENDPOINTS = environment.words("SHUYUAN_ALLOWED_ENDPOINTS")
+"""Hosts (host, host:port or network) in private ranges that endpoints may lie on; public hosts need no entry."""
 MINIMUM_FREE_MB = environment.integer("SHUYUAN_MINIMUM_FREE_MB", 200)
+ENGINE_ADDRESS = environment.text("SHUYUAN_ENGINE_ADDRESS", "127.0.0.1")
+"""Where engines of this host listen; the web and other workers must reach it."""
+ENGINE_WAIT_SECONDS = environment.integer("SHUYUAN_ENGINE_WAIT_SECONDS", 5)
+"""How long a gateway request waits for an engine that is starting."""
+REQUESTS_PER_MINUTE = environment.integer("SHUYUAN_REQUESTS_PER_MINUTE", 0)
+"""Limit of the gateway per API key; 0: none."""
 
 LOGGING = {
     "version": 1,

@@ -30,7 +30,8 @@ class Deployment(models.Model):
     wanted = models.CharField(max_length=8, choices=Wanted.choices, default=Wanted.RUNNING)
     health = models.CharField(max_length=8, choices=Health.choices, default=Health.STOPPED)
     generation = models.PositiveIntegerField(default=1, help_text="grows with every wish to restart")
-    host = models.CharField(max_length=120, blank=True)
+    host = models.CharField(max_length=120, blank=True, help_text="the machine whose worker started the engine")
+    address = models.CharField(max_length=120, blank=True, help_text="where the web reaches that machine's engines")
     port = models.PositiveIntegerField(null=True, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     pid_started = models.FloatField(null=True, blank=True)
@@ -38,7 +39,7 @@ class Deployment(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     token = models.CharField(max_length=64, help_text="guards the engine's loopback port")
     engine = models.JSONField(default=dict, blank=True, help_text="what the engine told when it was ready")
-    restarts = models.PositiveIntegerField(default=0)
+    restarts = models.PositiveIntegerField(default=0, help_text="times that a ready engine was lost and started again")
     failures = models.PositiveIntegerField(default=0, help_text="starts that failed in a row")
     next_start_at = models.DateTimeField(null=True, blank=True)
     error = models.JSONField(default=dict, blank=True)
@@ -51,6 +52,18 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def state(self) -> str:
+        """What people see: the health, or that it is on its way to what was wanted."""
+        if self.wanted == Wanted.STOPPED:
+            return "stopped" if self.health in {Health.STOPPED, Health.FAILED} else "stopping"
+        return "starting" if self.health == Health.STOPPED else str(self.health)
+
+    @property
+    def url(self) -> str:
+        """The engine's root address; empty while it has none."""
+        return f"http://{self.address}:{self.port}" if self.port else ""
 
 
 class Usage(models.Model):
