@@ -1,1 +1,145 @@
-export {};
+// Chart island: draws a plotly figure that the server made (see templates/_plot.html) and keeps it fresh.
+import { api } from "./lib/api.js";
+import { h, replace, store } from "./lib/dom.js";
+import { dress, summary, toCsv } from "./lib/figure.js";
+import { t } from "./lib/i18n.js";
+import { icon } from "./lib/icons.js";
+import { island } from "./lib/islands.js";
+import { listen } from "./lib/live.js";
+
+let plotly = null;
+const loadPlotly = () => (plotly ??= import("plotly.js-cartesian-dist-min").then((module) => module.default ?? module));
+
+function saveFile(name, content, type) {
+  const link = h("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+class Chart {
+  constructor(host) {
+    this.host = host;
+    this.canvas = host.querySelector(".plot-canvas");
+    this.title = host.dataset.title || t("chart.chart");
+    this.figure = null;
+    this.drawn = false;
+    this.memory = `shuyuan.chart.${host.dataset.remember ?? this.title}`;
+    this.options = { smoothing: 0, log: false, ...store.get(this.memory) };
+    this.describe = h("p.visually-hidden", { role: "status" });
+    host.append(this.describe);
+    this.addControls(host.querySelector(".plot-bar"), (host.dataset.controls ?? "").split(","));
+    this.stops = [];
+    this.start();
+  }
+
+  start() {
+    const { liveTopic, every } = this.host.dataset;
+    if (liveTopic) this.stops.push(listen(liveTopic, () => this.refreshSoon()));
+    if (every) {
+      const timer = setInterval(() => !document.hidden && this.load(), Number(every) * 1000);
+      this.stops.push(() => clearInterval(timer));
+    }
+    const theme = new MutationObserver(() => this.draw());
+    theme.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+    const size = new ResizeObserver(() => this.drawn && plotly.then((library) => library.Plots.resize(this.canvas)));
+    size.observe(this.canvas);
+    this.stops.push(() => theme.disconnect(), () => size.disconnect());
+    this.load();
+  }
+
+  leave() {
+    this.stops.forEach((stop) => stop());
+    if (this.drawn) plotly.then((library) => library.purge(this.canvas));
+  }
+
+  addControls(bar, wanted) {
+    if (!bar) return;
+    if (wanted.includes("smoothing")) {
+      const range = h("input.form-range", { type: "range", min: "0", max: "0.99", step: "0.01", value: String(this.options.smoothing) });
+      range.addEventListener("input", () => this.change({ smoothing: Number(range.value) }));
+      bar.append(h("label", {}, t("chart.smoothing"), range));
+    }
+    if (wanted.includes("log")) {
+      const box = h("input.form-check-input.m-0", { type: "checkbox", checked: this.options.log });
+      box.addEventListener("change", () => this.change({ log: box.checked }));
+      bar.append(h("label", {}, box, t("chart.log")));
+    }
+    const save = (label, run) => h("button.btn.btn-sm.btn-ghost-secondary", { type: "button", title: t("chart.save", { kind: label }), "aria-label": t("chart.save", { kind: label }), onclick: run }, icon("download"), label);
+    bar.append(h("span.btn-list", {}, save("PNG", () => this.savePng()), save("CSV", () => this.saveCsv())));
+  }
+
+  change(options) {
+    Object.assign(this.options, options);
+    store.set(this.memory, this.options);
+    this.draw();
+  }
+
+  /** News may come in bursts; one request a second is enough for the eye. */
+  refreshSoon() {
+    this.waiting ??= setTimeout(() => {
+      this.waiting = null;
+      if (document.hidden) document.addEventListener("visibilitychange", () => this.load(), { once: true });
+      else this.load();
+    }, this.figure ? 1000 : 0);
+  }
+
+  async load() {
+    if (this.loading) return;
+    this.loading = true;
+    try {
+      this.figure = await api(this.host.dataset.figureUrl);
+      await this.draw();
+    } catch (error) {
+      // An old drawing is better than a message in its place.
+      if (!this.drawn) this.note(error.message, true);
+    } finally {
+      this.loading = false;
+    }
+  }
+
+  note(text, retry = false) {
+    replace(this.canvas, h("div.plot-note", {}, h("div", {}, text, retry && h("div.mt-2", {}, h("button.btn.btn-sm", { type: "button", onclick: () => this.load() }, t("app.again"))))));
+  }
+
+  async draw() {
+    if (!this.figure) return;
+    if (!this.figure.data?.length) {
+      if (!this.drawn) this.note(this.host.dataset.emptyText || t("chart.empty"));
+      return;
+    }
+    this.describe.textContent = `${this.title}. ${summary(this.figure)}`;
+    const library = await loadPlotly();
+    if (!this.host.isConnected) return;
+    if (!this.drawn) {
+      this.canvas.replaceChildren();
+      this.canvas.setAttribute("role", "img");
+      this.canvas.setAttribute("aria-label", this.title);
+    }
+    const { data, layout } = dress(this.figure, this.options);
+    this.drawn = true;
+    await library.react(this.canvas, data, layout, { displayModeBar: false, responsive: false, displaylogo: false });
+    this.host.dataset.drawn = String(this.figure.data[0].x?.length ?? this.figure.data[0].y?.length ?? 0);
+  }
+
+  fileName(ending) {
+    return `${this.title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "")}.${ending}`;
+  }
+
+  saveCsv() {
+    if (this.figure) saveFile(this.fileName("csv"), `\ufeff${toCsv(this.figure)}`, "text/csv;charset=utf-8");
+  }
+
+  async savePng() {
+    if (!this.drawn) return;
+    const library = await loadPlotly();
+    const background = getComputedStyle(document.body).getPropertyValue("--tblr-bg-surface");
+    const { data, layout } = dress(this.figure, this.options);
+    const picture = await library.toImage({ data, layout: { ...layout, paper_bgcolor: background, title: { text: this.title } } }, { format: "png", width: 1200, height: 700, scale: 2 });
+    h("a", { href: picture, download: this.fileName("png") }).click();
+  }
+}
+
+island("chart", (element) => {
+  const chart = new Chart(element);
+  return () => chart.leave();
+});

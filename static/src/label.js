@@ -1,1 +1,303 @@
-export {};
+// Label island: one task after the other by keyboard, without page loads. Contract and attributes: docs/frontend.md.
+import "./label.css";
+import { debounce, h, isTyping, replace, uuid } from "./lib/dom.js";
+import { formatSeconds, t } from "./lib/i18n.js";
+import { icon } from "./lib/icons.js";
+import { island } from "./lib/islands.js";
+import { describeShortcuts } from "./lib/shortcuts.js";
+import { toast } from "./lib/toast.js";
+import { ChoiceField } from "./label/choice.js";
+import { showRecord, sourceText } from "./label/record.js";
+import { Session } from "./label/session.js";
+import { TextField } from "./label/text.js";
+
+const RETRY = 4000;
+const LEASED_RETRY = 10_000;
+
+/** Time on the task while the page is looked at. */
+class Stopwatch {
+  constructor() {
+    this.restart();
+    this.onVisibility = () => (document.hidden ? this.pause() : this.resume());
+    document.addEventListener("visibilitychange", this.onVisibility);
+  }
+
+  restart() {
+    this.kept = 0;
+    this.since = document.hidden ? null : performance.now();
+  }
+
+  pause() {
+    this.kept = this.elapsed;
+    this.since = null;
+  }
+
+  resume() {
+    this.since ??= performance.now();
+  }
+
+  get elapsed() {
+    return Math.round(this.kept + (this.since === null ? 0 : performance.now() - this.since));
+  }
+
+  leave() {
+    document.removeEventListener("visibilitychange", this.onVisibility);
+  }
+}
+
+class Labeller {
+  constructor(host) {
+    this.host = host;
+    const set = host.dataset;
+    this.schema = set.schemaId ? JSON.parse(document.getElementById(set.schemaId).textContent) : JSON.parse(set.schema);
+    this.watch = new Stopwatch();
+    this.session = new Session(
+      { next: set.nextUrl, submit: set.submitUrl, skip: set.skipUrl, undo: set.undoUrl, draft: set.draftUrl, heartbeat: set.heartbeatUrl, release: set.releaseUrl },
+      (count) => this.showQueue(count),
+    );
+    const [first] = this.schema.fields;
+    this.isQuick = this.schema.fields.length === 1 && first.type === "choice" && !first.multiple && set.auto !== "off";
+    this.fields = this.schema.fields.map((field) => new (field.type === "text" ? TextField : ChoiceField)(field, (changed) => this.onChange(changed)));
+    this.busy = false;
+    this.build();
+    this.bind();
+    this.load(() => this.session.next());
+  }
+
+  build() {
+    this.position = h("span.label-position");
+    this.bar = h("progress.progress", { max: "1", value: "0", "aria-label": t("label.progress") });
+    this.timer = h("span.text-secondary");
+    this.saved = h("span.text-secondary", { role: "status" });
+    this.waiting = h("span.state.state-paused", { hidden: true });
+    this.record = h("section.label-record.card", { "aria-label": t("label.record"), tabIndex: -1 });
+    const button = (name, label, key, run) => h(`button.btn${name === "submit" ? ".btn-primary" : ""}`, { type: "button", dataset: { action: name }, onclick: run }, label, h("kbd.ms-2", {}, key));
+    this.buttons = [
+      this.host.dataset.undoUrl && button("undo", t("label.undo"), "U", () => this.undo()),
+      this.host.dataset.skipUrl && button("skip", t("label.skip"), "S", () => this.skip()),
+      button("submit", t("label.submit"), "Ctrl ↵", () => this.submit()),
+    ].filter(Boolean);
+    this.form = h("section.label-form.card", { "aria-label": t("label.answer") }, h("div.card-body", {}, this.fields.map((field) => field.element)), h("div.label-actions", {}, this.buttons));
+    this.empty = h("div.card", { hidden: true });
+    this.work = h("div.label-work", {}, this.record, this.form);
+    this.host.append(h("div.label-head", {}, this.position, this.bar, this.waiting, this.saved, this.timer), this.work, this.empty);
+  }
+
+  bind() {
+    // Captured before the page's own shortcuts, so that a key which means a label means nothing else.
+    this.onKeyDown = (event) => this.onKey(event);
+    this.onShow = (event) => event.persisted && this.load(() => this.session.next());
+    document.addEventListener("keydown", this.onKeyDown, true);
+    window.addEventListener("pageshow", this.onShow);
+    this.ticker = setInterval(() => this.session.task && (this.timer.textContent = formatSeconds(this.watch.elapsed / 1000)), 1000);
+    this.forget = describeShortcuts(t("label.title"), [
+      { keys: ["1 – 9"], label: t("label.key_choose") },
+      { keys: ["/"], label: t("label.filter") },
+      { keys: ["Ctrl Enter", "⌘ Enter"], label: t("label.submit") },
+      { keys: ["s"], label: t("label.skip") },
+      { keys: ["u", "Ctrl Backspace"], label: t("label.undo") },
+      { keys: ["Esc"], label: t("label.key_leave") },
+    ]);
+    this.showQueue(this.session.queue.length);
+    this.settle = debounce(1500, () => (this.saved.textContent = ""));
+  }
+
+  leave() {
+    document.removeEventListener("keydown", this.onKeyDown, true);
+    window.removeEventListener("pageshow", this.onShow);
+    clearInterval(this.ticker);
+    clearTimeout(this.retry);
+    this.forget();
+    this.watch.leave();
+    this.session.leave();
+  }
+
+  showQueue(count) {
+    this.waiting.hidden = count === 0;
+    this.waiting.textContent = t("label.waiting", { count });
+  }
+
+  // --- what comes from the server ---
+
+  /** Run one exchange with the server and show what it brings; while it runs nothing else is sent. */
+  async load(exchange) {
+    if (this.busy) return;
+    this.setBusy(true);
+    clearTimeout(this.retry);
+    try {
+      this.show(await exchange());
+    } catch (error) {
+      this.failed(error);
+    } finally {
+      this.setBusy(false);
+    }
+  }
+
+  setBusy(busy) {
+    this.busy = busy;
+    this.host.setAttribute("aria-busy", String(busy));
+    for (const button of this.buttons) button.disabled = busy;
+  }
+
+  failed(error) {
+    if (error.kept || (error.isTemporary && !this.session.task)) {
+      if (error.kept) toast(t("label.kept"), "warning");
+      this.showEmpty(t("label.away"), t("label.away_text"));
+      this.retry = setTimeout(() => this.load(() => this.session.next()), RETRY);
+    } else {
+      toast(error.message, "error");
+    }
+  }
+
+  show(answer) {
+    if (answer.progress) this.showProgress(answer.progress);
+    if (!answer.task) {
+      this.showReason(answer.empty ?? { reason: "done" });
+      return;
+    }
+    const { task, draft } = answer;
+    this.key = uuid();
+    this.empty.hidden = true;
+    this.work.hidden = false;
+    this.position.textContent = t("label.task", { position: task.position });
+    const edited = this.schema.fields.find((field) => field.type === "text" && field.source)?.source;
+    replace(this.record, h("div.card-body", {}, showRecord(task.data, edited)));
+    this.fill(task, draft);
+    this.watch.restart();
+    this.timer.textContent = "";
+    this.saved.textContent = "";
+    this.host.dataset.task = String(task.id);
+    this.activate(this.fields[0]);
+    window.scrollTo({ top: 0 });
+  }
+
+  fill(task, draft) {
+    const kept = this.session.keptValue(task, draft);
+    for (const field of this.fields) {
+      const { name, source } = field.definition;
+      if (field instanceof TextField) field.start(sourceText(task.data, source));
+      else field.value = source ? sourceText(task.data, source) || null : null;
+      const entry = Array.isArray(kept) ? kept.find((one) => one.q === name) : null;
+      if (entry) field.value = entry.value;
+      this.complain(field, "");
+    }
+  }
+
+  /** The field that keys act on: text fields take the caret, long lists the filter, short ones need no focus. */
+  activate(field) {
+    this.active = field;
+    if (document.activeElement instanceof HTMLElement && this.host.contains(document.activeElement)) document.activeElement.blur();
+    field.focus();
+  }
+
+  showProgress({ done, total, mine }) {
+    this.bar.max = total || 1;
+    this.bar.value = done;
+    this.bar.title = t("label.counts", { done, total, mine });
+    this.host.dataset.done = String(done);
+  }
+
+  showReason({ reason, next_free_at: free }) {
+    const known = ["done", "all_leased", "none_assigned"].includes(reason) ? reason : "done";
+    const minutes = free ? Math.max(1, Math.ceil((new Date(free) - Date.now()) / 60_000)) : 1;
+    this.showEmpty(t(`label.empty_${known}`), t(`label.empty_${known}_text`, { minutes }));
+    if (known === "all_leased") this.retry = setTimeout(() => this.load(() => this.session.next()), LEASED_RETRY);
+  }
+
+  showEmpty(title, text) {
+    this.work.hidden = true;
+    this.empty.hidden = false;
+    delete this.host.dataset.task;
+    this.position.textContent = "";
+    this.timer.textContent = "";
+    const undo = this.host.dataset.undoUrl && h("button.btn", { type: "button", onclick: () => this.undo() }, icon("back"), t("label.undo"));
+    const home = this.host.dataset.homeUrl && h("a.btn.btn-primary", { href: this.host.dataset.homeUrl }, t("label.home"));
+    replace(this.empty, h("div.empty-state", {}, h("span.emblem", {}, icon("circle-check")), h("h2", {}, title), h("p", {}, text), h("div.actions", {}, home, undo)));
+  }
+
+  // --- what the person does ---
+
+  onChange(field) {
+    this.active = field;
+    this.complain(field, "");
+    if (this.isQuick) {
+      this.submit();
+      return;
+    }
+    this.saved.textContent = t("label.saving");
+    this.session.draft(this.value(), (stored) => {
+      this.saved.textContent = t(stored ? "label.saved" : "label.saved_here");
+      this.settle();
+    });
+  }
+
+  value() {
+    return this.fields.filter((field) => !field.isEmpty).map((field) => field.entry());
+  }
+
+  complain(field, text) {
+    const feedback = field.element.querySelector(".invalid-feedback");
+    feedback.textContent = text;
+    feedback.classList.toggle("d-block", text !== "");
+  }
+
+  submit() {
+    if (this.busy || !this.session.task) return;
+    const missing = this.fields.filter((field) => field.definition.required && field.isEmpty);
+    for (const field of missing) this.complain(field, t("label.required"));
+    if (missing.length) {
+      this.activate(missing[0]);
+      missing[0].element.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    this.load(() => this.session.submit(this.value(), this.watch.elapsed, this.key));
+  }
+
+  skip() {
+    if (this.host.dataset.skipUrl && this.session.task) this.load(() => this.session.skip());
+  }
+
+  undo() {
+    if (this.host.dataset.undoUrl) this.load(() => this.session.undo());
+  }
+
+  onKey(event) {
+    if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    const withControl = event.ctrlKey || event.metaKey;
+    if (withControl && event.key === "Enter") {
+      event.preventDefault();
+      this.submit();
+    } else if (withControl && event.key === "Backspace" && (!isTyping(event.target) || event.target.value === "")) {
+      event.preventDefault();
+      this.undo();
+    } else if (event.key === "Escape" && isTyping(event.target)) {
+      event.target.blur();
+    } else if (!withControl && !event.altKey && !isTyping(event.target)) {
+      this.onPlainKey(event);
+    }
+  }
+
+  onPlainKey(event) {
+    const search = this.fields.find((field) => field.search)?.search;
+    if (event.key === "/" && search) {
+      event.preventDefault();
+      search.focus();
+      return;
+    }
+    if (this.busy || !this.session.task) {
+      if (event.key === "u") this.undo();
+      return;
+    }
+    const order = [this.active, ...this.fields.filter((field) => field !== this.active)];
+    if (event.key.length === 1 && order.some((field) => field.onKey(event.key))) event.preventDefault();
+    else if (event.key === "s") this.skip();
+    else if (event.key === "u") this.undo();
+    else return;
+    event.stopImmediatePropagation();
+  }
+}
+
+island("label", (element) => {
+  const labeller = new Labeller(element);
+  return () => labeller.leave();
+});

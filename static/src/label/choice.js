@@ -1,0 +1,137 @@
+// One question with choices, for one answer or several, made for the keyboard.
+import { h, replace } from "../lib/dom.js";
+import { t } from "../lib/i18n.js";
+
+const LETTERS = "abcdefghijklmnopqrtvwxyz"; // without s (skip) and u (undo)
+const MOST_KEYS = 9 + 12;
+
+/** The key of each choice: its own, else 1–9, then letters; long lists are filtered by typing instead of letters. */
+function assignKeys(choices) {
+  const taken = new Set(choices.map((choice) => choice.hotkey).filter(Boolean));
+  const free = [..."123456789", ...(choices.length <= MOST_KEYS ? LETTERS : "")].filter((key) => !taken.has(key));
+  return choices.map((choice) => ({ ...choice, label: choice.label || choice.value, key: choice.hotkey || free.shift() || "" }));
+}
+
+export class ChoiceField {
+  constructor(definition, changed) {
+    this.definition = definition;
+    this.multiple = Boolean(definition.multiple);
+    this.choices = assignKeys(definition.choices ?? []);
+    this.byTyping = this.choices.length > MOST_KEYS;
+    this.changed = changed;
+    this.chosen = new Set();
+    this.cursor = -1;
+    this.build();
+    this.show();
+  }
+
+  build() {
+    const { name, label, required } = this.definition;
+    this.list = h("div.choice-list", { role: this.multiple ? "group" : "radiogroup", "aria-label": label || name });
+    if (this.choices.length > 9) {
+      this.search = h("input.form-control", { type: "search", placeholder: t("label.filter"), "aria-label": t("label.filter"), autocomplete: "off", spellcheck: "false" });
+      this.search.addEventListener("input", () => {
+        this.cursor = this.search.value ? 0 : -1;
+        this.show();
+      });
+      this.search.addEventListener("keydown", (event) => this.onSearchKey(event));
+    }
+    this.element = h("fieldset.label-field", {}, h(`legend${required ? ".required" : ""}`, {}, label || name), this.search, this.list, h("div.invalid-feedback"));
+  }
+
+  get visible() {
+    const words = (this.search?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+    if (!words.length) return this.choices;
+    const text = (choice) => `${choice.label} ${choice.value}`.toLowerCase();
+    return this.choices.filter((choice) => words.every((word) => text(choice).includes(word) || text(choice).replaceAll("_", " ").includes(word)));
+  }
+
+  /** In a long list the digits belong to what is on the screen, so that they help after a few typed letters. */
+  keyOf(choice, at) {
+    if (!this.byTyping) return choice.key;
+    return at < 9 ? String(at + 1) : "";
+  }
+
+  show() {
+    const shown = this.visible;
+    replace(
+      this.list,
+      shown.map((choice, at) => {
+        const isChosen = this.chosen.has(choice.value);
+        const key = this.keyOf(choice, at);
+        return h(
+          `button.choice${isChosen ? ".is-chosen" : ""}${at === this.cursor ? ".is-cursor" : ""}`,
+          { type: "button", role: this.multiple ? "checkbox" : "radio", "aria-checked": String(isChosen), dataset: { value: choice.value }, onclick: () => this.pick(choice.value) },
+          key && h("kbd", {}, key),
+          h("span", {}, choice.label),
+        );
+      }),
+      shown.length === 0 && h("p.text-secondary.m-0", {}, t("label.no_match")),
+    );
+    this.list.querySelector(".is-cursor")?.scrollIntoView({ block: "nearest" });
+  }
+
+  pick(value) {
+    if (this.multiple) {
+      if (!this.chosen.delete(value)) this.chosen.add(value);
+    } else {
+      this.chosen = new Set([value]);
+    }
+    if (this.search) this.search.value = "";
+    this.cursor = -1;
+    this.show();
+    this.changed(this);
+  }
+
+  onSearchKey(event) {
+    const shown = this.visible;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      this.cursor = Math.max(0, Math.min(shown.length - 1, this.cursor + step));
+      this.show();
+    } else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey && this.cursor >= 0 && shown[this.cursor]) {
+      event.preventDefault();
+      this.pick(shown[this.cursor].value);
+    } else if (event.key === "Escape") {
+      this.search.value = "";
+      this.cursor = -1;
+      this.show();
+      if (!this.byTyping) this.search.blur();
+    } else if (this.byTyping && /^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey && shown[Number(event.key) - 1]) {
+      event.preventDefault();
+      this.pick(shown[Number(event.key) - 1].value);
+    }
+  }
+
+  /** Whether a key pressed outside a text field chose something here. */
+  onKey(key) {
+    const shown = this.visible;
+    const match = shown.find((choice, at) => this.keyOf(choice, at) === key);
+    if (match) this.pick(match.value);
+    else if (this.byTyping && key.length === 1 && /[\p{L}]/u.test(key)) this.search.focus();
+    return Boolean(match);
+  }
+
+  focus() {
+    if (this.byTyping && matchMedia("(pointer: fine)").matches) this.search.focus();
+  }
+
+  get value() {
+    const chosen = this.choices.filter((choice) => this.chosen.has(choice.value)).map((choice) => choice.value);
+    return this.multiple ? chosen : (chosen[0] ?? null);
+  }
+
+  set value(given) {
+    this.chosen = new Set([given].flat().filter((value) => value !== null && value !== undefined));
+    this.show();
+  }
+
+  get isEmpty() {
+    return this.chosen.size === 0;
+  }
+
+  entry() {
+    return { q: this.definition.name, type: "choice", value: this.value };
+  }
+}

@@ -1,0 +1,148 @@
+// The labeller's line to the server: next, submit, skip, undo, drafts, the lease. What was submitted is kept in the
+// browser until the server has it, so that a dead line or a restart loses nothing.
+import { api, ApiError, csrfToken } from "../lib/api.js";
+import { debounce, store } from "../lib/dom.js";
+
+const HEARTBEAT = 60_000;
+const DRAFT_DELAY = 1000;
+
+export class Session {
+  /** `urls`: next, submit, skip, undo, draft, heartbeat, release; {id} stands for the task. */
+  constructor(urls, queueChanged) {
+    this.urls = urls;
+    this.queueChanged = queueChanged;
+    this.task = null;
+    this.queueKey = `shuyuan.label.queue.${urls.next}`;
+    this.saveDraft = debounce(DRAFT_DELAY, (id, value, done) => this.sendDraft(id, value, done));
+    this.beat = setInterval(() => this.heartbeat(), HEARTBEAT);
+    this.onHide = () => this.release();
+    this.onOnline = () => this.flush().catch(() => {});
+    window.addEventListener("pagehide", this.onHide);
+    window.addEventListener("online", this.onOnline);
+  }
+
+  leave() {
+    clearInterval(this.beat);
+    window.removeEventListener("pagehide", this.onHide);
+    window.removeEventListener("online", this.onOnline);
+    this.release();
+  }
+
+  url(name, id = this.task?.id) {
+    return this.urls[name]?.replace("{id}", encodeURIComponent(id));
+  }
+
+  draftKey(id) {
+    return `shuyuan.label.draft.${this.urls.next}.${id}`;
+  }
+
+  get queue() {
+    return store.get(this.queueKey) ?? [];
+  }
+
+  setQueue(entries) {
+    if (entries.length) store.set(this.queueKey, entries);
+    else store.remove(this.queueKey);
+    this.queueChanged(entries.length);
+  }
+
+  /** Take in an answer of the server: {task, draft, lease, progress} or {empty}. */
+  accept(answer) {
+    this.task = answer.task ?? null;
+    return answer;
+  }
+
+  async next() {
+    await this.flush();
+    return this.accept(await api(this.urls.next));
+  }
+
+  /** The value that work on a task continues with: what this browser kept last, else the server's draft. */
+  keptValue(task, draft) {
+    return store.get(this.draftKey(task.id))?.value ?? draft?.value ?? draft ?? null;
+  }
+
+  draft(value, done) {
+    const { id } = this.task;
+    store.set(this.draftKey(id), { value, at: Date.now() });
+    if (this.urls.draft) this.saveDraft(id, value, done);
+  }
+
+  async sendDraft(id, value, done) {
+    if (this.task?.id !== id) return;
+    try {
+      await api(this.url("draft", id), { method: "PUT", json: { value } });
+      done(true);
+    } catch {
+      // the browser's own copy is there, and submitting does not need the draft
+      done(false);
+    }
+  }
+
+  /** Submit; when the server is away the work waits in the browser and the error says `kept`. */
+  async submit(value, leadTime, key) {
+    this.saveDraft.cancel();
+    const entry = { url: this.url("submit"), json: { value, lead_time_ms: leadTime, key }, draft: this.draftKey(this.task.id) };
+    this.setQueue([...this.queue, entry]);
+    try {
+      const answer = await this.flush(key);
+      return this.accept(answer.next);
+    } catch (error) {
+      if (error instanceof ApiError && error.isTemporary) {
+        error.kept = true;
+        this.task = null;
+      }
+      throw error;
+    }
+  }
+
+  /** Send what waits, oldest first; keys make repeats harmless. Resolves with the answer to `key`. */
+  async flush(key = null) {
+    let mine = null;
+    while (this.queue.length) {
+      const [entry] = this.queue;
+      try {
+        const answer = await api(entry.url, { method: "POST", json: entry.json });
+        if (entry.json.key === key) mine = answer;
+        store.remove(entry.draft);
+      } catch (error) {
+        if (error instanceof ApiError && error.isTemporary) throw error;
+        // Refused for good: out of the queue, but the draft stays so that nothing typed is lost.
+        this.setQueue(this.queue.filter((waiting) => waiting.json.key !== entry.json.key));
+        if (entry.json.key === key) throw error;
+        continue;
+      }
+      this.setQueue(this.queue.filter((waiting) => waiting.json.key !== entry.json.key));
+    }
+    return mine;
+  }
+
+  async skip() {
+    this.saveDraft.cancel();
+    store.remove(this.draftKey(this.task.id));
+    const answer = await api(this.url("skip"), { method: "POST", json: {} });
+    return this.accept(answer.next);
+  }
+
+  async undo() {
+    this.saveDraft.cancel();
+    await this.flush();
+    const answer = await api(this.urls.undo, { method: "POST", json: {} });
+    return this.accept(answer);
+  }
+
+  async heartbeat() {
+    if (!this.task || !this.urls.heartbeat) return;
+    try {
+      await api(this.url("heartbeat"), { method: "POST", json: {} });
+    } catch {
+      // a late submit is accepted too, so a missed beat needs no word
+    }
+  }
+
+  /** Give the task back when the page goes; keepalive requests outlive it and, unlike beacons, carry the CSRF header. */
+  release() {
+    if (!this.task || !this.urls.release) return;
+    fetch(this.url("release"), { method: "POST", keepalive: true, credentials: "same-origin", body: "{}", headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken() } }).catch(() => {});
+  }
+}
