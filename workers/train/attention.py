@@ -18,6 +18,14 @@ SPLIT_AT_MOST = 256
 """Documents attended one by one; above that (or on a GPU, where launches cost) they are padded into one batch."""
 
 
+NOT_PLAIN = ("softcap", "s_aux", "position_bias")
+"""Arguments that change the attention itself; a model that needs them is run padded with its own attention."""
+
+
+class UnknownAttention(Exception):
+    """The model asks for an attention that this function does not do."""
+
+
 @contextmanager
 def packed(lengths: Sequence[int]) -> Iterator[None]:
     """Within this block the one row of a batch holds documents of these lengths, one after another."""
@@ -29,7 +37,7 @@ def packed(lengths: Sequence[int]) -> Iterator[None]:
         _lengths = previous
 
 
-def attend(  # noqa: PLR0917 - the signature that transformers calls
+def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -38,9 +46,11 @@ def attend(  # noqa: PLR0917 - the signature that transformers calls
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """query, key, value: (1, heads, tokens, head size). Returns (1, tokens, heads, head size)."""
+    if any(more.get(name) is not None for name in NOT_PLAIN):
+        raise UnknownAttention
     options = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
     if _lengths is None:
         output = _one_sequence(query, key, value, sliding_window, options)

@@ -113,6 +113,14 @@ def new_llama(shape: Architecture, template: ChatTemplate, seed: int) -> LlamaFo
     return model
 
 
+def stored_dtype(folder: Path) -> torch.dtype:
+    """The type in which a model folder keeps its weights, and in which its successor is saved."""
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = facts.get("dtype") or facts.get("torch_dtype")
+    found = getattr(torch, name, None) if isinstance(name, str) else None
+    return found if isinstance(found, torch.dtype) else torch.float32
+
+
 def context_length(model: PreTrainedModel) -> int:
     """Positions that the model was made for."""
     return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048)
@@ -130,8 +138,11 @@ def match_vocabulary(model: PreTrainedModel, template: ChatTemplate) -> None:
         )
 
 
-def save_model(model: PreTrainedModel, folder: Path, source: Path, stop_token_ids: list[int], template: ChatTemplate) -> None:
+def save_model(
+    model: PreTrainedModel, folder: Path, *, source: Path, template: ChatTemplate, dtype: torch.dtype = torch.float32
+) -> None:
     """A complete Hugging Face folder; tokenizer and template are copied from `source` unchanged."""
+    model = model.to(dtype)
     require_space(folder, sum(item.numel() * item.element_size() for item in model.parameters()))
     model.config.use_cache = True
     model.config._attn_implementation = "sdpa"
@@ -142,7 +153,7 @@ def save_model(model: PreTrainedModel, folder: Path, source: Path, stop_token_id
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
         raise
     copy_tokenizer(source, folder)
-    _write_generation_config(folder, model.config, stop_token_ids, template)
+    _write_generation_config(folder, model.config, template)
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
@@ -153,10 +164,11 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def _write_generation_config(folder: Path, config: Any, stop_token_ids: list[int], template: ChatTemplate) -> None:
+def _write_generation_config(folder: Path, config: Any, template: ChatTemplate) -> None:
     path = folder / "generation_config.json"
     given = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    stops = stop_token_ids[0] if len(stop_token_ids) == 1 else stop_token_ids or config.eos_token_id
+    known = template.stop_token_ids
+    stops = known[0] if len(known) == 1 else known or config.eos_token_id
     given.update(eos_token_id=stops, pad_token_id=template.pad_token_id)
     if template.bos_token_id is not None:
         given["bos_token_id"] = template.bos_token_id

@@ -21,7 +21,9 @@ def publish_folder(target: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        for file in temporary.iterdir():
+        for file in temporary.rglob("*"):
+            # safetensors writes for its owner alone; the umask of the folder's other files should hold for all.
+            file.chmod(0o755 if file.is_dir() else 0o644)
             fsync_path(file)
         fsync_path(temporary)
         if target.exists():

@@ -60,7 +60,8 @@ def run(program: Program) -> Mapping[str, Any]:
     program.phase("saving")
     folder = program.run.output_dir / "model"
     with publish_folder(folder) as temporary:
-        models.save_model(model, temporary, source, template.stop_token_ids, template)
+        dtype = models.stored_dtype(base) if base is not None else torch.float32
+        models.save_model(model, temporary, source=source, template=template, dtype=dtype)
     program.artifact("model", folder)
     return session.result(
         loop, method="pretrain", folder=folder, template=template, documents=len(documents), cut_documents=everything_cut

@@ -119,10 +119,8 @@ class _Job:
     def _network(self, core: Any, first: Documents) -> Network:
         """The model ready to learn. Its loss before the first step is reported at once."""
         precision = self.choices["precision"]
-        base_dtype = getattr(core.config, "dtype", None)
         if self.choices["method"] == "lora" and precision == "bfloat16":
             core = core.to(torch.bfloat16)
-        self.base_dtype = base_dtype if isinstance(base_dtype, torch.dtype) else torch.float32
         network = Network(core, self.session.device, precision)
         if "untrained_tokens" not in self.choices:
             self.choices["untrained_tokens"] = self._examine_base(network, first)
@@ -272,6 +270,5 @@ class _Job:
             (folder / "README.md").unlink(missing_ok=True)
             models.copy_tokenizer(self.folder, folder)
             return
-        if self.base_dtype != torch.float32:
-            core = core.to(self.base_dtype)
-        models.save_model(core, folder, self.folder, self.template.stop_token_ids, self.template)
+        dtype = models.stored_dtype(self.folder)
+        models.save_model(core, folder, source=self.folder, template=self.template, dtype=dtype)
