@@ -93,7 +93,12 @@ def _data(workspace: Workspace) -> Station:
         (f"{_number(tasks['done'])} / {_number(tasks['all'])}" if tasks["all"] else "0", _("labelled")),
     ]
     return Station(
-        "data", _("Data"), "database", reverse("datasets", args=[workspace.slug]), facts, invitation=_("Import a file")
+        "data",
+        _("Data"),
+        icon="database",
+        url=reverse("datasets", args=[workspace.slug]),
+        facts=facts,
+        invitation=_("Import a file"),
     )
 
 
@@ -156,7 +161,12 @@ def _application(workspace: Workspace, user: User) -> Station:
         (f"{ratings['up']} 👍 {ratings['down']} 👎" if ratings["up"] or ratings["down"] else "0", _("feedback")),
     ]
     return Station(
-        "application", _("Application"), "message-circle", reverse("chat", args=[workspace.slug]), facts, invitation=_("Chat")
+        "application",
+        _("Application"),
+        icon="message-circle",
+        url=reverse("chat", args=[workspace.slug]),
+        facts=facts,
+        invitation=_("Chat"),
     )
 
 
