@@ -37,7 +37,7 @@ def write_records(path: Path, records: Iterable[Record]) -> tuple[str, int]:
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         for record in records:
-            line = record_line(record)
+            line = record_line(slim(record.model_dump(mode="json")))
             digest.update(line)
             file.write(line)
             count += 1
@@ -45,9 +45,9 @@ def write_records(path: Path, records: Iterable[Record]) -> tuple[str, int]:
     return digest.hexdigest(), count
 
 
-def record_line(record: Record) -> bytes:
-    """The record as one JSON line without its empty fields."""
-    return canonical_json(slim(record.model_dump(mode="json"))) + b"\n"
+def record_line(record: dict[str, Any]) -> bytes:
+    """A slim record as the line that stores it."""
+    return canonical_json(record) + b"\n"
 
 
 def slim(record: dict[str, Any]) -> dict[str, Any]:
@@ -57,17 +57,22 @@ def slim(record: dict[str, Any]) -> dict[str, Any]:
         if name in kept:
             kept[name] = [{key: item for key, item in message.items() if item is not None} for message in kept[name]]
     facets = {name: value for name, value in kept.pop("facets", {}).items() if value is not None}
+    extra = kept.pop("extra", None)
+    if extra:
+        kept["extra"] = extra
     if facets:
         kept["facets"] = facets
-    if not kept.get("extra"):
-        kept.pop("extra", None)
     if kept.get("modality") == "text":
         del kept["modality"]
     return kept
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def canonical_json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """Raises ValueError for NaN and infinity, UnicodeEncodeError for half characters."""
+    return _encode(value).encode()
 
 
 def content_digest(record: Record) -> str:

@@ -8,6 +8,8 @@ from workers.spec.base import Spec
 
 SourceFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "text", "alpaca", "sharegpt", "openai"]
 
+SourceEncoding = Literal["auto", "utf-8", "utf-16", "gb18030"]
+
 
 class ImportDatasetSpec(Spec):
     """Read an uploaded file into a new immutable version of a dataset."""
@@ -16,6 +18,7 @@ class ImportDatasetSpec(Spec):
     version: int = Field(description="version row being built")
     upload: int = Field(description="uploaded file")
     format: SourceFormat = "auto"
+    encoding: SourceEncoding = "auto"
     mapping: dict[str, str] = Field(default_factory=dict, description="canonical field → column of the file")
     language: str | None = None
     licence: str | None = None

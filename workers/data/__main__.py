@@ -1,0 +1,21 @@
+"""`python -m workers.data run.json`: the jobs that bring data in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from workers.data.import_program import import_dataset
+from workers.program import Program, main
+from workers.spec.errors import UserError
+
+KINDS = {"import_dataset": import_dataset}
+
+
+def run(program: Program) -> Mapping[str, Any]:
+    body = KINDS.get(program.run.kind)
+    if body is None:
+        raise UserError("job.unknown_kind", "This program does not know jobs of kind «{kind}».", kind=program.run.kind)
+    return body(program)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,53 @@
+"""The registry of formats: a later one is a module of its own and one more entry here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workers.data.formats.alpaca import Alpaca
+from workers.data.formats.base import Container, Shape
+from workers.data.formats.canonical import Canonical, CanonicalTable
+from workers.data.formats.columns import Columns
+from workers.data.formats.conversation import OpenAi, ShareGpt
+from workers.data.formats.csv_table import Table, TabTable
+from workers.data.formats.json_document import JsonDocument
+from workers.data.formats.jsonl import JsonLines
+from workers.data.formats.plain_text import PlainText
+
+CONTAINERS: tuple[Container, ...] = (JsonLines(), JsonDocument(), TabTable(), Table(), PlainText())
+"""In the order in which they are tried on a file whose name says nothing."""
+
+SHAPES: tuple[Shape, ...] = (Canonical(), CanonicalTable(), ShareGpt(), OpenAi(), Alpaca(), Columns())
+"""In the order in which they are tried; the last takes every row."""
+
+
+def find_container(format: str, name: str, head: bytes, whole: bool) -> Container:
+    """By what was asked for, else by content, the file's name deciding where several fit."""
+    named = [container for container in CONTAINERS if container.name == format]
+    if named:
+        return named[0]
+    suffixes = [suffix.lower() for suffix in _suffixes(name)]
+    preferred = [container for container in CONTAINERS if any(suffix in container.suffixes for suffix in suffixes)]
+    if preferred and preferred[0].name in ("text", "csv", "tsv"):
+        return preferred[0]
+    if _is_one_object(head) and not (preferred and preferred[0].name == "jsonl"):
+        return next(container for container in CONTAINERS if container.name == "json")
+    return next(container for container in CONTAINERS if container.recognises(head, whole))
+
+
+def _is_one_object(head: bytes) -> bool:
+    """A single line with an object, which may hold its records in a list."""
+    return head.lstrip().startswith(b"{") and b"\n" not in head.strip()
+
+
+def _suffixes(name: str) -> list[str]:
+    parts = name.removesuffix(".gz").rsplit(".", 1)
+    return [f".{parts[1]}"] if len(parts) == 2 else []
+
+
+def find_shape(format: str, rows: Sequence[Mapping[str, Any]]) -> Shape:
+    """By what was asked for, else the first that knows at least half of the rows."""
+    named = [shape for shape in SHAPES if shape.name == format and format in ("alpaca", "sharegpt", "openai")]
+    if named:
+        return named[0]
+    known = (shape for shape in SHAPES if 2 * sum(map(shape.recognises, rows)) >= max(1, len(rows)))
+    return next(known, SHAPES[-1])

@@ -1,0 +1,207 @@
+"""Turns of a conversation in the spellings of the formats (role / content, from / value) to canonical messages and back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workers.data.formats.base import content_error
+from workers.data.formats.json_values import parse
+from workers.spec.errors import UserError
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "tool_call": "assistant",
+    "observation": "tool",
+    "tool": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+}
+_CALLS = {"function_call", "tool_call"}
+_MEDIA = {
+    "image_url": "image",
+    "image": "image",
+    "input_audio": "audio",
+    "audio": "audio",
+    "video_url": "video",
+    "video": "video",
+}
+
+
+def messages_from(value: Any, media: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Canonical messages. What is no text in them is appended to `media`."""
+    if isinstance(value, str):
+        value = _json_list(value)
+    if not isinstance(value, list) or not value:
+        raise content_error("no_messages", "The conversation is empty or no list of turns.")
+    messages: list[dict[str, Any]] = []
+    for number, item in enumerate(value, start=1):
+        message = _message(number, item, media)
+        previous = messages[-1] if messages else None
+        only_calls = message.get("tool_calls") and not message["content"]
+        if previous and previous["role"] == "assistant" and "tool_calls" not in previous and only_calls:
+            messages[-1] = {**message, **previous}  # words and then a call are one turn
+        else:
+            messages.append(message)
+    if not any(message["content"].strip() or message.get("tool_calls") for message in messages):
+        raise content_error("no_content", "All turns of the conversation are empty.")
+    return messages
+
+
+def _json_list(text: str) -> Any:
+    try:
+        return parse(text)
+    except json.JSONDecodeError as error:
+        raise content_error("no_messages", "The conversation is no valid JSON: {detail}.", detail=error.msg) from error
+
+
+def _message(number: int, item: Any, media: list[dict[str, Any]]) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise content_error("bad_turn", "Turn {turn} is no object with a role and a content.", turn=number)
+    named = item.get("role", item.get("from"))
+    role = ROLES.get(named.lower()) if isinstance(named, str) else None
+    if role is None:
+        raise content_error(
+            "bad_role",
+            "Turn {turn} has the role «{role}»; known are system, user, assistant and tool.",
+            turn=number,
+            role=str(named),
+        )
+    content = text_of(item.get("content", item.get("value")), media, number)
+    message: dict[str, Any] = {"role": role, "content": content}
+    if named in _CALLS:
+        message.update(content="", tool_calls=calls_from(content, number))
+    if item.get("tool_calls"):
+        message["tool_calls"] = calls_from(item["tool_calls"], number)
+    elif item.get("function_call"):
+        message["tool_calls"] = calls_from(item["function_call"], number)
+    for name in ("name", "tool_call_id"):
+        if isinstance(item.get(name), str):
+            message[name] = item[name]
+    learnt = item.get("train", item.get("loss", item.get("weight")))
+    if learnt is not None:
+        message["train"] = bool(learnt)
+    return message
+
+
+def text_of(value: Any, media: list[dict[str, Any]], number: int = 1) -> str:
+    """The words of a content, which may be a list of parts."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)):
+        return json.dumps(value)
+    if isinstance(value, list):
+        words = []
+        for part in value:
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            if kind == "text" or isinstance(part, str):
+                words.append(part if isinstance(part, str) else str(part.get("text", "")))
+            elif kind in _MEDIA:
+                content = part.get(kind)
+                media.append({"kind": _MEDIA[kind], **(content if isinstance(content, Mapping) else {"url": content})})
+            else:
+                raise content_error("bad_part", "Turn {turn} has a part that is neither text nor media.", turn=number)
+        return "\n".join(words)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    raise content_error("bad_turn", "Turn {turn} is no object with a role and a content.", turn=number)
+
+
+def calls_from(value: Any, number: int) -> list[dict[str, Any]]:
+    """Tool calls as `{"type": "function", "function": {"name", "arguments": object}}`, with `id` where given."""
+    if isinstance(value, str):
+        try:
+            value = parse(value)
+        except (json.JSONDecodeError, UserError) as error:
+            raise content_error("bad_call", "The tool call in turn {turn} is no valid JSON.", turn=number) from error
+    calls = []
+    for item in value if isinstance(value, list) else [value]:
+        function = item.get("function", item) if isinstance(item, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise content_error("bad_call", "The tool call in turn {turn} has no name.", turn=number)
+        call: dict[str, Any] = {"type": "function"}
+        if isinstance(item.get("id"), str):
+            call["id"] = item["id"]
+        call["function"] = {"name": function["name"], "arguments": _arguments(function)}
+        calls.append(call)
+    return calls
+
+
+def _arguments(function: Mapping[str, Any]) -> Any:
+    given = function.get("arguments", function.get("parameters", {}))
+    if isinstance(given, str):
+        try:
+            parsed = parse(given) if given.strip() else {}
+        except (json.JSONDecodeError, UserError):
+            return given
+        return parsed if isinstance(parsed, dict) else given
+    return {} if given is None else given
+
+
+def tools_from(value: Any) -> list[dict[str, Any]] | None:
+    """Tool descriptions as `{"type": "function", "function": {…}}`; a JSON text is read."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        try:
+            value = parse(value)
+        except json.JSONDecodeError as error:
+            raise content_error("bad_tools", "The list of tools is no valid JSON: {detail}.", detail=error.msg) from error
+    if not value:
+        return None
+    tools = value if isinstance(value, list) else [value]
+    if not all(isinstance(tool, Mapping) for tool in tools):
+        raise content_error("bad_tools", "The list of tools holds something that is no object.")
+    return [dict(tool) if "function" in tool else {"type": "function", "function": dict(tool)} for tool in tools]
+
+
+def answers_from(value: Any, media: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """A chosen or rejected answer, which may be a text, one turn or a list of turns."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return [{"role": "assistant", "content": value}]
+    return messages_from(value if isinstance(value, list) else [value], media)
+
+
+def media_columns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Files named in the columns `images`, `audios`, `videos` (or one in `image`, …)."""
+    found = []
+    for kind in ("image", "audio", "video"):
+        given = row.get(f"{kind}s", row.get(kind))
+        paths = given if isinstance(given, list) else [given] if given else []
+        found += [{"kind": kind, "path": path} if isinstance(path, str) else {"kind": kind, **path} for path in paths]
+    return found
+
+
+MEDIA_COLUMNS = frozenset({"image", "images", "audio", "audios", "video", "videos"})
+
+
+def common_fields(row: Mapping[str, Any], used: Sequence[str], media: list[dict[str, Any]]) -> dict[str, Any]:
+    """The id, modality, media, facets and leftover columns of a row of which `used` is taken already."""
+    media = media + media_columns(row)
+    record: dict[str, Any] = {}
+    if isinstance(row.get("id"), (str, int)) and str(row["id"]).strip():
+        record["id"] = str(row["id"])
+    if media:
+        record["media"] = media
+        record["modality"] = media[0]["kind"]
+    if isinstance(row.get("facets"), Mapping):
+        record["facets"] = dict(row["facets"])
+    rest = dict(row["extra"]) if isinstance(row.get("extra"), Mapping) else {}
+    taken = {"id", "facets", "extra", *used, *MEDIA_COLUMNS}
+    rest.update({name: value for name, value in row.items() if name not in taken and value not in (None, "", [], {})})
+    if rest:
+        record["extra"] = rest
+    return record
