@@ -34,6 +34,9 @@ class TurnState(models.TextChoices):
     FAILED = "failed", _("failed")
 
 
+OPEN = [TurnState.QUEUED, TurnState.STREAMING]
+
+
 class Turn(models.Model):
     """A message of the user, or an answer. While an answer streams, its text is saved every half second;
     what came since lies in the Redis stream `turn:<id>`, each entry with the character offset at which it starts."""
@@ -50,14 +53,20 @@ class Turn(models.Model):
     parameters = models.JSONField(default=dict, blank=True)
     usage = models.JSONField(default=dict, blank=True)
     error = models.JSONField(default=dict, blank=True)
+    client_key = models.CharField(max_length=80, null=True, blank=True, help_text="a message sent twice with it is one turn")
     attempt = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=120, blank=True)
-    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="streaming: when its worker counts as lost; waiting: when to call a worker again",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         indexes = [models.Index(fields=["state", "lease_expires_at"])]
+        constraints = [models.UniqueConstraint(fields=["conversation", "client_key"], name="one_turn_per_client_key")]
 
     def __str__(self) -> str:
         return f"turn {self.pk} ({self.role})"

@@ -1,0 +1,21 @@
+"""How a conversation asks its model: the sampling parameters, and the whole request for one answer."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ChatSettings(BaseModel):
+    """Sampling of a conversation; what is None is left to the engine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    seed: int | None = None
+    stop: list[str] = Field(default_factory=list, max_length=8)
+
+    def body(self) -> dict[str, Any]:
+        """The fields that a request carries."""
+        return self.model_dump(exclude_none=True, exclude_defaults=True)
