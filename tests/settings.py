@@ -7,7 +7,7 @@ os.environ["SHUYUAN_DATA"] = tempfile.mkdtemp(prefix="shuyuan-tests-")
 os.environ.setdefault("SHUYUAN_SECRET_KEY", "only-for-tests-" + "0" * 40)
 
 from webapp.settings import *  # noqa: F403
-from webapp.settings import CELERY
+from webapp.settings import CELERY, DATA_DIR, DATABASES
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
