@@ -19,7 +19,7 @@ from workers.engine.choose import Loaded, load_engine, threads
 from workers.engine.engines.base import EngineError, Sampling
 from workers.engine.generation import Served
 from workers.engine.server import Server, listen, make_app, resident_bytes
-from workers.program import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, write_json
+from workers.program import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, die_with_parent, write_json
 from workers.spec.errors import UserError
 from workers.spec.serve import EngineRun
 
@@ -61,7 +61,7 @@ def be_polite(run: EngineRun) -> None:
 
 
 def error_file(run: EngineRun) -> Path:
-    return Path(run.ready_file).with_suffix(".error.json")
+    return Path(run.error_file) if run.error_file else Path(run.ready_file).with_suffix(".error.json")
 
 
 def fail(run: EngineRun, error: UserError, code: int = EXIT_FAILED) -> int:
@@ -111,4 +111,5 @@ async def first_token(served: Served) -> None:
 
 
 if __name__ == "__main__":
+    die_with_parent()
     sys.exit(main(sys.argv[1:]))

@@ -130,7 +130,7 @@ def _write(checkpoint: Checkpoint, architecture: str, weights: str, path: Path) 
     writer = gguf.GGUFWriter(path, architecture)
     entries = list(_entries(checkpoint, architecture, weights))
     _add_metadata(writer, checkpoint, weights)
-    _add_vocabulary(writer, checkpoint)
+    add_vocabulary(writer, checkpoint)
     for entry in entries:
         storage = np.dtype({Quantization.F32: np.float32, Quantization.F16: np.float16}.get(entry.storage, np.float32))
         writer.add_tensor_info(entry.name, entry.shape, storage, entry.nbytes, raw_dtype=entry.storage)
@@ -222,7 +222,7 @@ def _add_metadata(writer: gguf.GGUFWriter, checkpoint: Checkpoint, weights: str)
     writer.add_layer_norm_rms_eps(float(config.get("rms_norm_eps", 1e-6)))
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
+def add_vocabulary(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
     config = checkpoint.config
     vocabulary = Vocabulary(checkpoint.folder, config["vocab_size"])
     writer.add_tokenizer_model("gpt2")

@@ -8,7 +8,9 @@ import asyncio
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ from workers.engine.engines.base import (
     TokenEvent,
     UnsupportedOption,
 )
+from workers.engine.engines.grammar_check import GrammarCheck
 from workers.engine.engines.openvino_scoring import OpenVINOScorer
-from workers.engine.engines.stepping import Request, SteppingEngine, first_line
+from workers.engine.engines.stepping import Request, SteppingEngine
 
 BLOCK = 32
 """Tokens of one block of the paged KV cache on a CPU."""
@@ -59,7 +62,7 @@ class OpenVINOEngine(SteppingEngine):
         self._vocabulary_size = int(checkpoint.config["vocab_size"])
         self._handles: dict[Request, Any] = {}
         self._ledger = PrefixLedger(blocks)
-        self._fresh: list[Request] = []
+        self._grammars = GrammarCheck(checkpoint)
         self._scorer = OpenVINOScorer(
             model,
             rope_base=float(rope_parameters(checkpoint.config)["rope_theta"]),
@@ -94,6 +97,18 @@ class OpenVINOEngine(SteppingEngine):
             self._pipeline.step()
         handle.read_all()
 
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncIterator[TokenEvent]:
+        plain = super().generate(prompt, sampling)
+        return plain if sampling.grammar is None else self._checked(sampling, plain)
+
+    async def _checked(self, sampling: Sampling, events: AsyncIterator[TokenEvent]) -> AsyncIterator[TokenEvent]:
+        assert sampling.grammar is not None
+        config = generation_config(replace(sampling, max_tokens=1))
+        await asyncio.to_thread(self._grammars.check, sampling.grammar, config)
+        async with aclosing(events) as checked:  # type: ignore[type-var]
+            async for event in checked:
+                yield event
+
     async def score(self, tokens: Sequence[int], top: int = 0) -> Scores:
         self._check_vocabulary(tokens)
         return await asyncio.to_thread(self._scorer.score, list(tokens), top)
@@ -117,7 +132,6 @@ class OpenVINOEngine(SteppingEngine):
         config = generation_config(request.sampling)
         tokens = openvino.Tensor(np.array([request.prompt], dtype=np.int64))
         self._handles[request] = self._pipeline.add_request(request.id, tokens, config)
-        self._fresh.append(request)
         self._ledger.open(request)
 
     def _check_vocabulary(self, tokens: Sequence[int]) -> None:
@@ -132,11 +146,7 @@ class OpenVINOEngine(SteppingEngine):
             self._pipeline.step()  # frees the blocks now, not when somebody else comes
 
     def _step(self) -> list[tuple[Request, TokenEvent | EngineError]]:
-        try:
-            self._pipeline.step()
-        except RuntimeError as error:
-            return self._blame(error)
-        self._fresh.clear()
+        self._pipeline.step()
         results: list[tuple[Request, TokenEvent | EngineError]] = []
         for request, handle in list(self._handles.items()):
             event = self._read(request, handle)
@@ -145,16 +155,6 @@ class OpenVINOEngine(SteppingEngine):
                 if isinstance(event, EngineError) or event.finish_reason is not None:
                     del self._handles[request]
         return results
-
-    def _blame(self, error: RuntimeError) -> list[tuple[Request, TokenEvent | EngineError]]:
-        """A step that throws (a grammar that does not compile) would throw again: drop the requests it was first for."""
-        guilty = self._fresh or list(self._handles)
-        self._fresh = []
-        for request in guilty:
-            handle = self._handles.pop(request, None)
-            if handle is not None:
-                handle.cancel()
-        return [(request, RequestRefused(f"The engine refused the request: {first_line(error)}")) for request in guilty]
 
     def _read(self, request: Request, handle: Any) -> TokenEvent | EngineError | None:
         event = TokenEvent()
