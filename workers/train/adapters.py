@@ -1,6 +1,9 @@
 """LoRA in peft's own format: low-rank matrices beside every linear layer of the blocks, B = 0 at the start."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,9 +33,7 @@ def add_lora(core: PreTrainedModel, lora: Lora, *, base_name: str, token_indices
         task_type="CAUSAL_LM",
     )
     try:
-        with warnings.catch_warnings():
-            # peft reads an attribute that transformers has renamed.
-            warnings.simplefilter("ignore", FutureWarning)
+        with _renamed_attribute():
             adapted = get_peft_model(core, config, autocast_adapter_dtype=True)
     except ValueError as error:
         raise UserError(
@@ -55,3 +56,26 @@ def _embeddings(core: PreTrainedModel, token_indices: list[int], tied: bool) -> 
         return token_indices
     names = {id(module): name.rpartition(".")[2] for name, module in core.named_modules()}
     return {names[id(layer)]: token_indices for layer in (core.get_input_embeddings(), core.get_output_embeddings())}
+
+
+def merge_adapter(core: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """The base with a LoRA folder added into its weights."""
+    from peft import PeftModel
+
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise UserError(
+            "model.adapter_not_safetensors",
+            "The adapter folder {folder} has no adapter_model.safetensors; import the adapter in that format.",
+            folder=folder.name,
+        )
+    with _renamed_attribute():
+        merged: PreTrainedModel = PeftModel.from_pretrained(core, str(folder)).merge_and_unload()
+    return merged.requires_grad_(True)
+
+
+@contextmanager
+def _renamed_attribute() -> Iterator[None]:
+    """peft reads an attribute that transformers has renamed, and is told so each time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield

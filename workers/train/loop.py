@@ -84,7 +84,6 @@ class Loop:
             self._first_figures()
             while self.count.step < self.recipe.total_steps:
                 self.program.check_stop()
-                self._random = torch.get_rng_state()
                 self._step()
                 self._plan_time()
                 self._look_and_save()
@@ -127,6 +126,7 @@ class Loop:
 
     def _count(self, chosen: np.ndarray, supervised: int, loss: float, seconds: float) -> None:
         tokens = int(self.documents.lengths[chosen].sum())
+        self._random = torch.get_rng_state()
         self.count.step += 1
         self.count.tokens += tokens
         self.count.training_seconds += seconds
@@ -227,5 +227,6 @@ class Loop:
             kind, _, name = key.partition("/")
             parameter = self.parameters[name]
             self.optimizer.state[parameter][kind] = value.to(parameter.device)
-        torch.set_rng_state(checkpoint.tensors("random")["torch"])
+        self._random = checkpoint.tensors("random")["torch"]
+        torch.set_rng_state(self._random)
         self.program.events.emit("resumed", step=self.count.step)

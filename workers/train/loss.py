@@ -50,8 +50,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def summed_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Sum over positions of the loss of predicting `targets` (n) from `hidden` (n, size) with the output layer `head`."""
-    vocabulary = getattr(head, "out_features", None) or 65_536
-    rows = max(16, CHUNK_BYTES // (4 * vocabulary))
+    rows = _rows_at_once(head)
     if type(head) is torch.nn.Linear and head.bias is None:
         dtype = torch.get_autocast_dtype(hidden.device.type)
         mixed = torch.is_autocast_enabled(hidden.device.type)
@@ -63,6 +62,18 @@ def summed_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tens
         pieces = (head, hidden[start : start + rows], targets[start : start + rows])
         total = total + checkpoint(_head_loss, *pieces, use_reentrant=False)
     return total
+
+
+def each_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The loss of every position (n), without gradients."""
+    rows = _rows_at_once(head)
+    parts = zip(hidden.split(rows), targets.split(rows), strict=True)
+    return torch.cat([functional.cross_entropy(head(part).float(), target, reduction="none") for part, target in parts])
+
+
+def _rows_at_once(head: torch.nn.Module) -> int:
+    vocabulary = getattr(head, "out_features", None) or 65_536
+    return int(max(16, CHUNK_BYTES // (4 * vocabulary)))
 
 
 def _head_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

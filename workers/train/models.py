@@ -64,20 +64,6 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """The base with a LoRA folder added into its weights."""
-    from peft import PeftModel
-
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise UserError(
-            "model.adapter_not_safetensors",
-            "The adapter folder {folder} has no adapter_model.safetensors.",
-            folder=adapter.name,
-        )
-    merged: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    return merged
-
-
 def new_llama(shape: Architecture, template: ChatTemplate, seed: int) -> LlamaForCausalLM:
     """A Llama with random weights (normal, 0.02; the layers that write to the residual stream smaller, as in GPT-2)."""
     heads, kv_heads = shape.heads, shape.kv_heads or shape.heads

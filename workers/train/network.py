@@ -10,11 +10,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from workers.train import attention
-from workers.train.loss import summed_loss
+from workers.train.loss import each_loss, summed_loss
 from workers.train.packing import Documents
 
 Precision = Literal["float32", "bfloat16"]
@@ -80,20 +79,21 @@ class Network:
                 (loss * scale).backward()
         return float(loss.detach())
 
-    def token_losses(self, documents: Documents, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(token ids, loss of each) of all tokens that have something before them, learnt or not."""
+    def token_losses(self, documents: Documents, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(token ids, loss of each, whether it is learnt) of all tokens that have something before them."""
         chosen = documents.select(indices)
         everything = Documents(chosen.tokens, chosen.starts, np.ones_like(chosen.learnt))
         collected: list[torch.Tensor] = []
 
         def collect(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            logits = head(hidden).float()
-            collected.extend([targets, functional.cross_entropy(logits, targets, reduction="none")])
+            collected.extend([targets, each_loss(head, hidden, targets)])
             return collected[1].sum()
 
         with self.evaluating():
             self._forward(everything, np.arange(len(everything)), collect)
-        return collected[0].cpu().numpy(), collected[1].cpu().numpy()
+        follows = np.ones_like(chosen.learnt)
+        follows[chosen.starts[:-1]] = False
+        return collected[0].cpu().numpy(), collected[1].cpu().numpy(), chosen.learnt[follows]
 
     def _forward(self, documents: Documents, indices: np.ndarray, measure: Measure) -> tuple[torch.Tensor, int]:
         chosen = documents.select(indices)

@@ -14,6 +14,7 @@ from workers.spec.errors import UserError
 from workers.spec.record import Record
 from workers.spec.train import Architecture, PretrainSpec
 from workers.train import held_out, models, recipe
+from workers.train.adapters import merge_adapter
 from workers.train.inputs import datasets_of, model_folder, model_input
 from workers.train.loop import Loop
 from workers.train.network import Network
@@ -84,7 +85,7 @@ def _model(program: Program, spec: PretrainSpec, template: ChatTemplate, base: P
     model = models.load_model(base, torch.float32)
     given = model_input(program.run, "base_model")
     if given is not None and given.adapter_path is not None:
-        model = models.merge_adapter(model, given.adapter_path)
+        model = merge_adapter(model, given.adapter_path)
     models.match_vocabulary(model, template)
     return model
 

@@ -16,7 +16,7 @@ from workers.spec.record import Record
 from workers.spec.run import ModelInput
 from workers.spec.train import SftSpec
 from workers.train import examples, held_out, models, recipe, sampling
-from workers.train.adapters import add_lora
+from workers.train.adapters import add_lora, merge_adapter
 from workers.train.examples import Dropped, Tokens
 from workers.train.inputs import datasets_of, model_folder
 from workers.train.loop import Loop
@@ -30,6 +30,7 @@ PREVIEWED = 3
 """Examples shown with their mask before training."""
 FIRST_LOOK = 16
 """Examples on which the base is examined before the rest is even tokenised."""
+FIRST_LOOK_TOKENS = 2048
 
 
 def run(program: Program) -> Mapping[str, Any]:
@@ -62,7 +63,7 @@ class _Job:
         first = self._first_examples(records, how)
         core = models.load_model(self.folder, torch.float32)
         if self.base.adapter_path is not None:
-            core = models.merge_adapter(core, self.base.adapter_path)
+            core = merge_adapter(core, self.base.adapter_path)
         models.match_vocabulary(core, self.template)
         if self.session.checkpoint is not None:
             self.choices: dict[str, Any] = self.session.checkpoint.state["choices"]
@@ -138,18 +139,24 @@ class _Job:
     def _examine_base(self, network: Network, first: Documents) -> list[int]:
         """First point of the loss curve, and the template's special tokens that the base never learnt.
 
-        A token is taken for unlearnt when the base finds it less likely, where it stands, than a token drawn at random.
+        The tokens that end answers decide: where the base finds them less likely than a token drawn at random, it never
+        saw this template. Then all special tokens that it finds so unlikely are taken for unlearnt.
         """
-        fitting = np.flatnonzero(first.lengths <= models.context_length(network.core))
+        limit = min(models.context_length(network.core), FIRST_LOOK_TOKENS)
+        fitting = np.flatnonzero(np.cumsum(np.where(first.lengths <= limit, first.lengths, limit)) <= FIRST_LOOK_TOKENS)
+        fitting = fitting[first.lengths[fitting] <= limit]
         if not len(fitting):
             return []
-        with network.evaluating():
-            total, count = network.loss_sum(first, fitting)
-        self.program.metric(0, loss=float(total) / max(count, 1))
-        ids, losses = network.token_losses(first, fitting)
-        chance = math.log(self.template.vocabulary_size)
+        ids, losses, learnt = network.token_losses(first, fitting)
+        self.program.metric(0, loss=float(losses[learnt].mean()))
+        chance = 0.9 * math.log(self.template.vocabulary_size)
         special = {token for token, facts in self.template.tokenizer.get_added_tokens_decoder().items() if facts.special}
-        unlearnt = [token for token in sorted(special & set(ids.tolist())) if losses[ids == token].mean() > 0.9 * chance]
+
+        def unlikely(chosen: np.ndarray) -> list[int]:
+            found = sorted(special & set(ids[chosen].tolist()))
+            return [token for token in found if losses[chosen & (ids == token)].mean() > chance]
+
+        unlearnt = unlikely(np.ones_like(learnt)) if unlikely(learnt) else []
         if unlearnt:
             names = [self.template.decode([token], skip_special_tokens=False) for token in unlearnt]
             self._warn(
