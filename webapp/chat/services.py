@@ -14,7 +14,7 @@ from webapp.accounts.models import User
 from webapp.celery import app
 from webapp.chat.access import access_conversation, access_turn
 from webapp.chat.models import OPEN, Conversation, Feedback, Turn, TurnState
-from webapp.chat.settings import ChatSettings
+from webapp.chat.settings import DEFAULTS, ChatParameters, ChatSettings
 from webapp.core.errors import NotFound, UserError
 from webapp.core.events import publish
 from webapp.serving.models import Deployment, Wanted
@@ -97,12 +97,19 @@ def delete_conversation(*, user: User, conversation_id: int) -> None:
 
 
 def send_message(
-    *, user: User, conversation_id: int, content: str, parent_id: int | None = None, at_root: bool = False, client_key: str = ""
+    *,
+    user: User,
+    conversation_id: int,
+    content: str,
+    parent_id: int | None = None,
+    at_root: bool = False,
+    client_key: str = "",
+    parameters: ChatParameters | None = None,
 ) -> tuple[Turn, Turn]:
     """The user's turn and the queued answer.
 
     It follows `parent_id` (default: the end of the branch shown). To edit a message, send with the parent of the old one;
-    `at_root` does that for the first. The same client key gives the turns made first.
+    `at_root` does that for the first. The same client key gives the turns made first. `parameters` are for this answer only.
     """
     conversation = access_conversation(user, conversation_id)
     if client_key and (known := _known(conversation, client_key)):
@@ -115,7 +122,7 @@ def send_message(
             message = Turn.objects.create(
                 conversation=conversation, parent=parent, role="user", content=text, client_key=client_key[:80] or None
             )
-            answer = _queue_answer(conversation, message, deployment)
+            answer = _queue_answer(conversation, message, deployment, parameters)
             if not conversation.title:
                 Conversation.objects.filter(pk=conversation.pk).update(title=title_of(text))
     except IntegrityError:
@@ -174,8 +181,9 @@ def title_of(text: str) -> str:
     return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1].rstrip() + "…"
 
 
-def _queue_answer(conversation: Conversation, message: Turn, deployment: Deployment) -> Turn:
+def _queue_answer(conversation: Conversation, message: Turn, deployment: Deployment, parameters: ChatParameters | None) -> Turn:
     """Inside a transaction: the waiting answer; once it is committed a worker is called and the open pages are told."""
+    kept = {"system_prompt": conversation.system_prompt, **DEFAULTS, **conversation.settings}
     answer = Turn.objects.create(
         conversation=conversation,
         parent=message,
@@ -183,7 +191,7 @@ def _queue_answer(conversation: Conversation, message: Turn, deployment: Deploym
         state=TurnState.QUEUED,
         deployment=deployment,
         model_name=deployment.name,
-        parameters={"system_prompt": conversation.system_prompt, **conversation.settings},
+        parameters={**kept, **(parameters.body() if parameters else {})},
         lease_expires_at=timezone.now() + CALL_AGAIN,
     )
     Conversation.objects.filter(pk=conversation.pk).update(leaf=answer, updated_at=timezone.now())
@@ -205,7 +213,7 @@ def tell(conversation_id: int, *turns: int) -> None:
     publish(f"conversation.{conversation_id}", turns=list(turns))
 
 
-def regenerate(*, user: User, turn_id: int) -> Turn:
+def regenerate(*, user: User, turn_id: int, parameters: ChatParameters | None = None) -> Turn:
     """Another answer to the same message, as a sibling of the one given."""
     turn = access_turn(user, turn_id)
     message = turn.parent if turn.role == "assistant" else turn
@@ -215,7 +223,7 @@ def regenerate(*, user: User, turn_id: int) -> Turn:
         raise UserError("chat.still_answering", "The answer before is still being written; wait for it or stop it.", status=409)
     deployment = _usable_deployment(user, turn.conversation)
     with transaction.atomic():
-        return _queue_answer(turn.conversation, message, deployment)
+        return _queue_answer(turn.conversation, message, deployment, parameters)
 
 
 def stop_turn(*, user: User, turn_id: int) -> Turn:

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+DEFAULTS = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 1024}
+
 
 class ChatSettings(BaseModel):
     """Sampling of a conversation; what is None is left to the engine."""
@@ -19,3 +21,9 @@ class ChatSettings(BaseModel):
     def body(self) -> dict[str, Any]:
         """The fields that a request carries."""
         return self.model_dump(exclude_none=True, exclude_defaults=True)
+
+
+class ChatParameters(ChatSettings):
+    """All that shapes one answer."""
+
+    system_prompt: str | None = Field(default=None, max_length=100_000)
