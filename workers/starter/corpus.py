@@ -8,15 +8,16 @@ something else (reading, repeating, sorting, translating), so that the chat toke
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 
-from workers.spec.record import Message, Record
+from workers.spec.record import Message, Record, Role
 from workers.starter import vocabulary as words
 from workers.starter.dialogues import draw_values, dress, facets
 from workers.starter.more_intents import ENGRAVING, INTENTS
 from workers.starter.shop import LANGUAGES, SHOP_NAME, Name, World
 
-Turns = list[tuple[str, str]]
+Turns = list[tuple[Role, str]]
 TOLD = (*INTENTS, ENGRAVING)
 
 
@@ -132,6 +133,15 @@ def codes(world: World, rng: random.Random, language: str) -> str:
     return "\n".join([*entries, *again])
 
 
+def echo(world: World, rng: random.Random, language: str) -> str:
+    """A senseless row of words and digits, two or three times over: the purest exercise in copying."""
+    pool: list[Name] = [*words.THINGS, *words.PEOPLE, *words.PLACES, *world.colours]
+    pool += [item.name for item in (*world.products, *world.cities)]
+    row = [str(rng.randint(10, 9999)) if rng.random() < 0.25 else rng.choice(pool).of(language) for _ in range(rng.randint(4, 9))]
+    text = ("" if language == "zh" and rng.random() < 0.5 else " ").join(row)
+    return "\n".join([text] * rng.randint(2, 3))
+
+
 def note(world: World, rng: random.Random, language: str) -> str:
     """A sentence and the same as JSON."""
     person, city = rng.choice(words.PEOPLE).of(language), rng.choice(world.cities).name.of(language)
@@ -181,7 +191,7 @@ def reading(world: World, rng: random.Random, language: str) -> Turns:
     text, questions = _story(world, rng, language)
     (first, answer), (second, next_answer) = rng.sample(questions, 2)
     space = "" if language == "zh" else " "
-    turns = [("user", text + space + first), ("assistant", answer)]
+    turns: Turns = [("user", text + space + first), ("assistant", answer)]
     if rng.random() < 0.5:
         turns += [("user", second), ("assistant", next_answer)]
     return turns
@@ -201,6 +211,41 @@ def repeating(world: World, rng: random.Random, language: str) -> Turns:
     return [("user", asked), ("assistant", text)]
 
 
+def noting(world: World, rng: random.Random, language: str) -> Turns:
+    """Something to keep in mind, and a sentence that says it back."""
+    who, thing = rng.choice(words.PEOPLE).of(language), rng.choice((*words.THINGS, *(p.name for p in world.products)))
+    city, place = rng.choice(world.cities).name.of(language), rng.choice(words.PLACES).of(language)
+    colour, number = rng.choice(world.colours).of(language), rng.randint(1000, 9999)
+    day, item = rng.choice(world.days).name.of(language), thing.of(language)
+    if language == "zh":
+        asked, answer = rng.choice(
+            (
+                (f"{who}在找{item}。", f"知道了,{who}要的是{item}。"),
+                (f"请记下号码{number}。", f"已经记下,号码是{number}。"),
+                (f"{day}要去{city}。", f"行程已记下:{day},{city}。"),
+                (f"{item}要涂成{colour}。", f"好的,给{item}涂上{colour}。"),
+                (f"把{item}放到{place}。", f"明白,{item}会放在{place}。"),
+                (f"{number}号是{who}的{item}。", f"登记完成:{who},{item},{number}号。"),
+                (f"我住在{city}。", f"{city}是个好地方。"),
+                (f"我丢了{item}。", f"别着急,我们一起找{item}。"),
+            )
+        )
+    else:
+        asked, answer = rng.choice(
+            (
+                (f"{who} is looking for the {item}.", f"I see, {who} needs the {item}."),
+                (f"Please write down number {number}.", f"Noted, the number is {number}."),
+                (f"On {day} I go to {city}.", f"Your trip is noted: {day}, {city}."),
+                (f"Paint the {item} {colour}.", f"Good, the {item} becomes {colour}."),
+                (f"Put the {item} into the {place}.", f"Understood, the {item} goes to the {place}."),
+                (f"Number {number} is the {item} of {who}.", f"Listed: {who}, {item}, number {number}."),
+                (f"I live in {city}.", f"{city} is a good place."),
+                (f"I have lost the {item}.", f"Do not worry, we will look for the {item}."),
+            )
+        )
+    return [("user", asked), ("assistant", answer)]
+
+
 def sorting(world: World, rng: random.Random, language: str) -> Turns:
     """Name a thing's kind, or translate it."""
     index = rng.randrange(len(words.THINGS))
@@ -215,20 +260,32 @@ def sorting(world: World, rng: random.Random, language: str) -> Turns:
 
 
 PASSAGES: tuple[tuple[Callable[[World, random.Random, str], str], str, float], ...] = (
-    (product_sheet, "shop-facts", 0.16),
-    (city_sheet, "shop-facts", 0.08),
-    (counter_talk, "counter-talk", 0.21),
-    (story, "stories", 0.14),
-    (codes, "codes", 0.08),
+    (product_sheet, "shop-facts", 0.13),
+    (city_sheet, "shop-facts", 0.06),
+    (counter_talk, "counter-talk", 0.18),
+    (story, "stories", 0.12),
+    (codes, "codes", 0.06),
+    (echo, "echoes", 0.12),
     (note, "notes", 0.04),
     (tool_manual, "tool-manuals", 0.02),
     (bank_talk, "bank-talk", 0.07),
 )
 CHATS: tuple[tuple[Callable[[World, random.Random, str], Turns], str, float], ...] = (
-    (reading, "chat-reading", 0.11),
-    (repeating, "chat-repeating", 0.06),
+    (reading, "chat-reading", 0.08),
+    (noting, "chat-noting", 0.06),
+    (repeating, "chat-repeating", 0.05),
     (sorting, "chat-sorting", 0.03),
 )
+
+
+def exercise_records(count: int, *, seed: int, world: World) -> Iterator[Record]:
+    """Conversations only: the exercises in copying, learnt by the answers alone before pre-training proper."""
+    rng = random.Random(f"exercises-{seed}")
+    weights = [share for _, _, share in CHATS]
+    for index in range(count):
+        make, domain, _ = rng.choices(CHATS, weights)[0]
+        language = rng.choice(LANGUAGES)
+        yield _record(f"exercise-{index:06d}", make(world, rng, language), domain, language)
 
 
 def corpus_records(count: int, *, seed: int, world: World) -> Iterator[Record]:
@@ -239,9 +296,18 @@ def corpus_records(count: int, *, seed: int, world: World) -> Iterator[Record]:
     for index in range(count):
         make, domain, _ = rng.choices(makers, weights)[0]
         language = "en" if make is bank_talk else rng.choice(LANGUAGES)
-        made = make(world, rng, language)
-        common = {"id": f"corpus-{index:06d}", "facets": facets(domain, language)}
-        if isinstance(made, str):
-            yield Record(text=made, **common)
-        else:
-            yield Record(messages=[Message(role=role, content=content) for role, content in made], **common)
+        yield _record(f"corpus-{index:06d}", make(world, rng, language), domain, language)
+
+
+def _record(identifier: str, made: str | Turns, domain: str, language: str) -> Record:
+    if isinstance(made, str):
+        return Record(id=identifier, text=made, facets=facets(domain, language))
+    messages = [Message(role=role, content=content) for role, content in made]
+    return Record(id=identifier, messages=messages, facets=facets(domain, language))
+
+
+def tokenizer_text(record: Record) -> str:
+    """What the tokenizer is trained on: Chinese characters on lines of their own, so that no token joins two of them
+    and a name is written with the same tokens wherever it stands (otherwise it could not be copied)."""
+    text = "\n".join([record.text or "", *(message.content for message in record.messages or ())])
+    return re.sub(r"([\u4e00-\u9fff])", r"\n\1\n", text)
