@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from workers.data.records import write_records
 from workers.spec.record import Message, Record
 from workers.starter import recipe
 from workers.starter.corpus import corpus_records
@@ -84,16 +85,6 @@ FILES = {
 }
 
 
-def write_records(path: Path, records: Iterable[Record]) -> int:
-    """One record a line, empty fields left out; returns how many."""
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for record in records:
-            file.write(record.model_dump_json(exclude_none=True, exclude_defaults=True) + "\n")
-            count += 1
-    return count
-
-
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("Usage: python -m workers.starter.data OUTDIR", file=sys.stderr)
@@ -101,7 +92,8 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in FILES.items():
-        print(f"{name}.jsonl: {write_records(folder / f'{name}.jsonl', make())} records")
+        digest, count = write_records(folder / f"{name}.jsonl", make())
+        print(f"{name}.jsonl: {count} records, sha256 {digest}")
     return 0
 
 

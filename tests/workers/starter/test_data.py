@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from workers.data.records import write_records
 from workers.spec.record import Record
 from workers.starter import data, recipe
 from workers.starter.corpus import corpus_records
@@ -19,8 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("starter")
     for name, make in data.FILES.items():
         if name != "corpus":
-            data.write_records(out / f"{name}.jsonl", make())
-    data.write_records(out / "corpus.jsonl", corpus_records(2000, seed=recipe.SEED, world=SHOP))
+            write_records(out / f"{name}.jsonl", make())
+    write_records(out / "corpus.jsonl", corpus_records(2000, seed=recipe.SEED, world=SHOP))
     return out
 
 
@@ -103,8 +104,8 @@ def test_the_same_seed_makes_the_same_files(tmp_path: Path, folder: Path) -> Non
     for name, make in data.FILES.items():
         if name != "corpus":
             again = tmp_path / f"{name}.jsonl"
-            data.write_records(again, make())
+            write_records(again, make())
             assert again.read_bytes() == (folder / f"{name}.jsonl").read_bytes()
     again = tmp_path / "corpus.jsonl"
-    data.write_records(again, corpus_records(2000, seed=recipe.SEED, world=SHOP))
+    write_records(again, corpus_records(2000, seed=recipe.SEED, world=SHOP))
     assert again.read_bytes() == (folder / "corpus.jsonl").read_bytes()

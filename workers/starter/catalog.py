@@ -1,0 +1,124 @@
+"""What the web needs to seed the demo workspace: texts, data makers, weights, suggested questions. No ML imports."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from workers.spec.record import Record
+from workers.starter import data
+from workers.starter.shop import Name
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """`make` gives the records of one dataset; `use` says what the demo does with it."""
+
+    key: str
+    name: Name
+    description: Name
+    use: Literal["train", "held_out", "label", "pretrain"]
+    make: Callable[[], Iterable[Record]]
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """A model folder in the repository with its card (recipe, data hashes, seeds, held-out scores)."""
+
+    key: str
+    name: Name
+    folder: Path
+    parent: str | None
+
+    @property
+    def shipped(self) -> bool:
+        return (self.folder / "model.safetensors").is_file()
+
+    def card(self) -> dict[str, Any]:
+        card: dict[str, Any] = json.loads((self.folder / "card.json").read_text(encoding="utf-8"))
+        return card
+
+
+@dataclass(frozen=True)
+class Question:
+    """A suggested chat question. `known_gap`: the starter answers it badly, on purpose: the feedback loop begins here."""
+
+    text: Name
+    known_gap: bool = False
+
+
+@dataclass(frozen=True)
+class Catalog:
+    project: Name
+    datasets: tuple[DemoData, ...]
+    models: tuple[DemoModel, ...]
+    questions: tuple[Question, ...]
+    system_prompt: str | None
+
+
+def files() -> Catalog:
+    """Everything of the demo. `system_prompt` is None: the starter is trained and asked without one."""
+    return Catalog(
+        project=Name("书院小店 智能客服", "Shuyuan Shop customer service"),
+        datasets=_datasets(),
+        models=(
+            DemoModel("base", Name("书院小店 基座", "Shuyuan starter, base"), WEIGHTS / "base", None),
+            DemoModel("tuned", Name("书院小店 客服", "Shuyuan starter, customer service"), WEIGHTS / "tuned", "base"),
+        ),
+        questions=(
+            Question(Name("你好,竹节笔筒多少钱?", "How much is the bamboo pen holder?")),
+            Question(Name("寄到杭州要几天?", "How long does delivery to Hangzhou take?")),
+            Question(Name("黄铜书签可以刻字吗?", "Can you engrave the brass bookmark?"), known_gap=True),
+        ),
+        system_prompt=None,
+    )
+
+
+def _datasets() -> tuple[DemoData, ...]:
+    return (
+        DemoData(
+            "shop_train",
+            Name("书院小店 问答", "Shuyuan Shop questions and answers"),
+            Name("已标注的中英文客服问答。", "Labelled customer-service pairs in Chinese and English."),
+            "train",
+            data.shop_train,
+        ),
+        DemoData(
+            "shop_held_out",
+            Name("书院小店 问答 留出题", "Shuyuan Shop, held out"),
+            Name("不参与训练的问答,用来考试。", "Pairs kept away from training, for examinations."),
+            "held_out",
+            data.shop_held_out,
+        ),
+        DemoData(
+            "shop_choices",
+            Name("书院小店 选择题", "Shuyuan Shop, multiple choice"),
+            Name("四选一的留出题。", "Held-out questions with four answers each."),
+            "held_out",
+            data.shop_choices,
+        ),
+        DemoData(
+            "tools_train",
+            Name("工具调用", "Tool calls"),
+            Name("查天气、查订单、计算的函数调用。", "Calls of a weather, an order and a calculator function."),
+            "train",
+            data.tools_train,
+        ),
+        DemoData(
+            "tools_held_out",
+            Name("工具调用 留出题", "Tool calls, held out"),
+            Name("不参与训练的函数调用。", "Calls kept away from training."),
+            "held_out",
+            data.tools_held_out,
+        ),
+        DemoData(
+            "unlabelled",
+            Name("新的顾客提问", "New customer questions"),
+            Name("还没有标注的提问。", "Questions that nobody has labelled yet."),
+            "label",
+            data.unlabelled,
+        ),
+    )
