@@ -49,6 +49,8 @@ class Evaluation(models.Model):
     correct = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(default=0)
     summary = models.JSONField(default=dict)
+    scores = models.BinaryField(default=bytes, help_text="score of every sample by position, float32, little-endian, zlib")
+    error = models.JSONField(default=dict, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

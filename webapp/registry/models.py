@@ -45,6 +45,7 @@ class Model(models.Model):
     languages = models.JSONField(default=list, blank=True)
     licence = models.CharField(max_length=60, blank=True)
     description = models.TextField(blank=True)
+    origin = models.CharField(max_length=400, blank=True, help_text="folder or hub id that it was imported from")
     card = models.JSONField(default=dict, blank=True, help_text="recipe, training figures, scores")
     endpoint_url = models.URLField(max_length=400, blank=True)
     endpoint_model = models.CharField(max_length=200, blank=True)
@@ -55,6 +56,7 @@ class Model(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_model_per_name")]
+        indexes = [models.Index(fields=["workspace", "-id"])]
 
     def __str__(self) -> str:
         return self.name

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workers.models.folder import BUFFER
+from workers.models.folder import BUFFER, file_digest
 from workers.models.importing import copy_folder
 from workers.models.space import require_space
 from workers.program import Program
@@ -33,7 +33,8 @@ def run(program: Program) -> Mapping[str, Any]:
         shutil.rmtree(merged, ignore_errors=True)
     size = sum(path.stat().st_size for path in [written, *written.rglob("*")] if path.is_file())
     program.artifact("export", written, bytes=size)
-    return {"file": written.name, "bytes": size, "format": spec.format, "merged": source == merged}
+    digest = file_digest(written) if written.is_file() else ""
+    return {"file": written.name, "bytes": size, "sha256": digest, "format": spec.format, "merged": source == merged}
 
 
 def _source(program: Program, model: ModelInput, spec: ExportModelSpec, merged: Path) -> Path:

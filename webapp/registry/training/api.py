@@ -1,0 +1,91 @@
+"""The API of training, below /api/v1/: three ways to start a run, and the list of runs."""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Header, Router, Schema, Status
+
+from webapp.accounts.access import access_workspace
+from webapp.accounts.models import User
+from webapp.core.paging import paginate
+from webapp.registry.training import checks, runs, services
+from workers.spec.base import Spec
+from workers.spec.train import PretrainSpec, SftSpec, TokenizerSpec
+
+router = Router()
+
+
+class RunOut(Schema):
+    """A training job; the rest of it (events, metrics, log, cancel …) is at /jobs/{id}."""
+
+    id: int
+    kind: str
+    name: str
+    state: str
+    spec: dict[str, Any]
+    result: dict[str, Any] | None
+    created_at: datetime
+    loss: float | None = None
+    held_out_loss: float | None = None
+
+
+class RunPage(Schema):
+    items: list[RunOut]
+    next_cursor: str | None
+
+
+class CheckOut(Schema):
+    """How many of the first records the method can use; `missing`: field → records that lack it; `row`: the first such."""
+
+    seen: int
+    usable: int
+    missing: dict[str, int]
+    row: str
+
+
+def asker(request: HttpRequest) -> User:
+    return request.user  # type: ignore[return-value]
+
+
+def _start(request: HttpRequest, slug: str, kind: str, spec: Spec, key: str | None) -> Status:
+    values = spec.model_dump(exclude_unset=True)
+    return Status(202, services.start_training(user=asker(request), slug=slug, kind=kind, values=values, idempotency_key=key))
+
+
+@router.post("/workspaces/{slug}/training/sft", response={202: RunOut})
+def start_fine_tuning(
+    request: HttpRequest, slug: str, payload: SftSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
+) -> Status:
+    """Fine-tune. `name`, `base_model` and `datasets` suffice; everything left out is chosen and recorded by the run."""
+    return _start(request, slug, "sft", payload, idempotency_key)
+
+
+@router.post("/workspaces/{slug}/training/pretrain", response={202: RunOut})
+def start_pretraining(
+    request: HttpRequest, slug: str, payload: PretrainSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
+) -> Status:
+    """Pre-train from scratch (`tokenizer`, `architecture`) or continue (`base_model`)."""
+    return _start(request, slug, "pretrain", payload, idempotency_key)
+
+
+@router.post("/workspaces/{slug}/training/tokenizer", response={202: RunOut})
+def start_tokenizer(
+    request: HttpRequest, slug: str, payload: TokenizerSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
+) -> Status:
+    """Train a tokenizer."""
+    return _start(request, slug, "tokenizer", payload, idempotency_key)
+
+
+@router.get("/workspaces/{slug}/training", response=RunPage)
+def list_runs(request: HttpRequest, slug: str, kind: str = "", cursor: str | None = None, limit: int = 50) -> Any:
+    workspace = access_workspace(asker(request), slug)
+    return paginate(runs.workspace_runs(workspace, kind), cursor=cursor, limit=limit)
+
+
+@router.get("/workspaces/{slug}/training/{kind}/check", response=CheckOut)
+def check_dataset(request: HttpRequest, slug: str, kind: str, dataset: int) -> Any:
+    """Whether a dataset version can be used by the method, judged by its first records."""
+    workspace = access_workspace(asker(request), slug)
+    services.spec_class(kind)
+    return checks.check_version(services.usable_version(asker(request), workspace, dataset), kind)

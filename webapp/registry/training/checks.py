@@ -1,0 +1,118 @@
+"""Before a run: can the dataset be used by the method, and if not, which field is missing in which row?"""
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from webapp.core.errors import UserError
+from webapp.datasets.building import version_path
+from webapp.datasets.models import DatasetVersion
+from workers.data.records import as_messages, as_text, read_records, slim
+from workers.data.templates import ChatTemplate
+from workers.spec.record import Message, Record
+
+Kind = Literal["tokenizer", "pretrain", "sft"]
+LOOKED_AT = 200
+SHOWN_ROW = 300
+PROMPTS = 2
+LONGEST_PROMPT = 200
+
+
+@dataclass
+class Check:
+    """`usable` of the first `seen` records; `missing`: field → how many lack it; `row`: the first that lacks something."""
+
+    kind: str
+    seen: int = 0
+    usable: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    row: str = ""
+
+    @property
+    def worst(self) -> str:
+        return self.missing.most_common(1)[0][0] if self.missing else ""
+
+
+def first_records(version: DatasetVersion, count: int = LOOKED_AT) -> list[Record]:
+    return list(itertools.islice(read_records(version_path(version)), count))
+
+
+def missing_field(record: Record, kind: str) -> str:
+    """The field that keeps this record from being learnt; empty when it can be."""
+    if kind != "sft":
+        return "" if as_text(record) or record.messages else "text"
+    messages = as_messages(record)
+    if messages is None:
+        return "label" if record.text else "messages"
+    if not any(message.role == "assistant" for message in messages):
+        return "answer" if record.choices is not None else "messages (an assistant turn)"
+    return ""
+
+
+def check_version(version: DatasetVersion, kind: str) -> Check:
+    check = Check(kind)
+    for record in first_records(version):
+        check.seen += 1
+        lacking = missing_field(record, kind)
+        if not lacking:
+            check.usable += 1
+            continue
+        check.missing[lacking] += 1
+        check.row = check.row or row_text(record)
+    return check
+
+
+def row_text(record: Record) -> str:
+    return json.dumps(slim(record.model_dump(mode="json")), ensure_ascii=False)[:SHOWN_ROW]
+
+
+def require_usable(version: DatasetVersion, kind: str) -> Check:
+    """UserError when none of the first records can be learnt."""
+    check = check_version(version, kind)
+    if check.seen == 0:
+        raise UserError("train.empty_dataset", "“{name}” has no records; choose another dataset.", name=str(version))
+    if not check.usable:
+        raise UserError(
+            f"{kind}.missing_field",
+            {
+                "sft": "“{name}” cannot be learnt from: fine-tuning needs “{field}”, which row {row} has not. "
+                "Map a column to it, or choose another dataset.",
+                "pretrain": "“{name}” cannot be learnt from: pre-training needs “{field}”, which row {row} has not. "
+                "Map a column to it, or choose another dataset.",
+                "tokenizer": "“{name}” cannot be learnt from: a tokenizer needs “{field}”, which row {row} has not. "
+                "Map a column to it, or choose another dataset.",
+            }[kind],
+            name=str(version),
+            field=check.worst,
+            row=check.row,
+        )
+    return check
+
+
+def question_of(record: Record) -> str:
+    """The first thing that a user says in a record, if it is short enough to show."""
+    messages = as_messages(record) or []
+    question = next((message.content for message in messages if message.role == "user"), "")
+    return question if 0 < len(question) <= LONGEST_PROMPT else ""
+
+
+def sample_prompts(version: DatasetVersion) -> list[str]:
+    """A few questions of the dataset, to watch the answers change during training."""
+    questions = dict.fromkeys(filter(None, map(question_of, first_records(version))))
+    return list(itertools.islice(questions, PROMPTS))
+
+
+def rendered(template: ChatTemplate, record: Record, instruction: str | None, system_prompt: str | None) -> list[dict[str, Any]]:
+    """A record as stretches of text, each learnt or not: what the run will show, before it starts."""
+    messages: list[Message] | None = as_messages(record, instruction, system_prompt)
+    if not messages:
+        return []
+    encoded = template.encode(messages, record.tools)
+    pieces = []
+    tokens = list(zip(encoded.token_ids, encoded.train_mask, strict=True))
+    for learnt, group in itertools.groupby(tokens, key=lambda token: token[1]):
+        ids = [token_id for token_id, _ in group]
+        pieces.append({"text": template.decode(ids, skip_special_tokens=False), "train": learnt, "tokens": len(ids)})
+    return pieces
