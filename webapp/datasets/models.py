@@ -5,6 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import Workspace
+from webapp.core.errors import translate
 from webapp.jobs.models import Job
 
 
@@ -62,6 +63,7 @@ class DatasetVersion(models.Model):
     refused = models.PositiveBigIntegerField(default=0)
     errors_path = models.CharField(max_length=400, blank=True)
     stats = models.JSONField(default=dict)
+    recipe = models.JSONField(default=dict, blank=True, help_text="how it was made: format, split, label project")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -71,21 +73,36 @@ class DatasetVersion(models.Model):
     def __str__(self) -> str:
         return f"{self.dataset.name} v{self.number}"
 
+    @property
+    def error(self) -> str:
+        """Why it was not built, in the reader's language."""
+        job = self.job
+        if self.state != VersionState.FAILED or job is None:
+            return ""
+        return translate(job.error_template, job.error_params) or str(job.get_state_display())
+
 
 class RecordRow(models.Model):
-    """One record of a version: its canonical JSON, and what lists and filters need of it."""
+    """One record of a version: its canonical JSON, and what lists and filters need of it.
+
+    `text`: its words, up to a limit, for search and for the line that a list shows. Positions count from 0 without gaps.
+    """
 
     version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="records")
     position = models.PositiveBigIntegerField()
     key = models.CharField(max_length=120)
     digest = models.CharField(max_length=64)
     data = models.JSONField()
+    text = models.TextField(blank=True)
     label = models.CharField(max_length=200, blank=True)
     language = models.CharField(max_length=16, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["version", "position"], name="one_record_per_position")]
-        indexes = [models.Index(fields=["version", "label"])]
+        indexes = [
+            models.Index(fields=["version", "label", "position"]),
+            models.Index(fields=["version", "language", "position"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key} in version {self.version_id}"

@@ -1,0 +1,175 @@
+"""From a canonical file to an immutable version: the file under the name of its content, rows in chunks, READY last.
+
+Every step can be repeated: a process that is killed in the middle is followed by one that goes on where it stopped.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from webapp.core import storage
+from webapp.core.errors import UserError
+from webapp.core.events import publish
+from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
+from webapp.datasets.words import record_kind, record_text
+from workers.data.language import guess_language
+from workers.data.records import record_line, slim
+from workers.data.statistics import Statistics
+from workers.spec.record import Record
+
+logger = logging.getLogger(__name__)
+CHUNK_ROWS = 2000
+ABANDONED_AFTER = timedelta(seconds=90)
+
+
+def canonical_path(sha256: str) -> Path:
+    return storage.folder("datasets") / f"{sha256}.jsonl"
+
+
+def version_path(version: DatasetVersion) -> Path:
+    """The canonical file of a version; an error in one sentence when it is gone."""
+    path = storage.inside(Path(settings.DATA_DIR), version.path)
+    if version.state != VersionState.READY or not version.path or not path.is_file():
+        raise UserError(
+            "dataset.not_ready", "Version {number} of “{name}” has no data yet or no longer; import it again.",
+            status=409, number=version.number, name=version.dataset.name,
+        )  # fmt: skip
+    return path
+
+
+def next_version(dataset: Dataset, **fields: Any) -> DatasetVersion:
+    """A new version row that is being built; numbers count up and are never given twice."""
+    with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        last = DatasetVersion.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
+        return DatasetVersion.objects.create(dataset=dataset, number=last + 1, **fields)
+
+
+def write_canonical(records: Iterable[Record]) -> Path:
+    """A temporary canonical file in the datasets folder. Ids must differ; no record at all is an error."""
+    path = storage.folder("datasets") / f".{uuid.uuid4().hex}.part"
+    seen: set[str] = set()
+    try:
+        with path.open("wb") as file:
+            for record in records:
+                if record.id in seen:
+                    raise UserError("dataset.duplicate_id", "Two records have the id “{id}”; give each its own.", id=record.id)
+                seen.add(record.id)
+                file.write(record_line(slim(record.model_dump(mode="json"))))
+        if not seen:
+            raise UserError("dataset.no_records", "There is no record to store; choose others.")
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def place(version: DatasetVersion, file: Path) -> None:
+    """Move a finished canonical file to its place and note it with the version. The rows follow."""
+    version.sha256, version.bytes = storage.sha256(file), file.stat().st_size
+    target = canonical_path(version.sha256)
+    version.path = str(target.relative_to(settings.DATA_DIR))
+    # The row names the file before it is there, so that deleting another version of the same content leaves it alone.
+    DatasetVersion.objects.filter(pk=version.pk).update(sha256=version.sha256, bytes=version.bytes, path=version.path)
+    file.replace(target)
+
+
+def fill(version: DatasetVersion) -> None:
+    """Rows of the placed file, a chunk a transaction, then READY. Goes on after the rows that are there."""
+    last = RecordRow.objects.filter(version=version).aggregate(last=Max("position"))["last"]
+    start = 0 if last is None else last + 1
+    statistics, kinds = Statistics(), Counter[str]()
+    with Path(settings.DATA_DIR, version.path).open("rb") as file:
+        for first, lines in _chunks(file):
+            rows = []
+            for position, line in enumerate(lines, start=first):
+                data = json.loads(line)
+                statistics.add(data, len(line))
+                kinds[record_kind(data)] += 1
+                if position >= start:
+                    rows.append(_row(version, position, data))
+            RecordRow.objects.bulk_create(rows, ignore_conflicts=True)
+    finish(version, {**statistics.report(), "kinds": dict(kinds.most_common())})
+
+
+def finish(version: DatasetVersion, stats: dict[str, Any]) -> None:
+    unfinished = DatasetVersion.objects.filter(pk=version.pk).exclude(state=VersionState.READY)
+    unfinished.update(state=VersionState.READY, count=stats["count"], stats=stats)
+    version.refresh_from_db()
+    publish(f"workspace.{version.dataset.workspace_id}", version=version.pk, state=version.state)
+
+
+def _chunks(file: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    lines = iter(file)
+    position = 0
+    while chunk := list(islice(lines, CHUNK_ROWS)):
+        yield position, chunk
+        position += len(chunk)
+
+
+def _row(version: DatasetVersion, position: int, data: dict[str, Any]) -> RecordRow:
+    text = record_text(data)
+    language = (data.get("facets") or {}).get("language") or guess_language(text) or ""
+    return RecordRow(
+        version=version,
+        position=position,
+        key=data["id"][:120],
+        digest=digest(data),
+        data=data,
+        text=text,
+        label=(data.get("label") or "")[:200],
+        language=language[:16],
+    )
+
+
+def digest(data: dict[str, Any]) -> str:
+    """`workers.data.records.content_digest` of a slim record: what it says, whatever its id."""
+    content = {name: value for name, value in data.items() if name != "id"}
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def build(dataset: Dataset, records: Iterable[Record], **fields: Any) -> DatasetVersion:
+    """A ready version from records; when something is wrong with them, nothing is left behind."""
+    file = write_canonical(records)
+    try:
+        storage.require_space(2 * file.stat().st_size)
+        version = next_version(dataset, **fields)
+        place(version, file)
+    finally:
+        file.unlink(missing_ok=True)
+    fill(version)
+    return version
+
+
+def resume_abandoned() -> None:
+    """A duty: versions whose builder was killed after their file was placed."""
+    abandoned = DatasetVersion.objects.filter(
+        state=VersionState.BUILDING, job=None, created_at__lt=timezone.now() - ABANDONED_AFTER
+    ).select_related("dataset")
+    for version in abandoned:
+        if version.path and Path(settings.DATA_DIR, version.path).exists():
+            logger.info("building version %s goes on", version.pk)
+            fill(version)
+        else:
+            version.delete()
+
+
+def discard_file(path: str) -> None:
+    """Remove a canonical file that no version names any more."""
+    if path and not DatasetVersion.objects.filter(path=path).exists():
+        with contextlib.suppress(OSError):
+            storage.inside(Path(settings.DATA_DIR), path).unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+"""What the API of datasets takes and gives."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, Upload
+from workers.spec.data import SourceEncoding, SourceFormat
+
+
+class In(Schema):
+    """A request body: unknown fields are a mistake that the sender should hear of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class UploadIn(In):
+    name: str
+    size: int
+
+
+class UploadOut(Schema):
+    id: int
+    name: str
+    offset: int
+    size: int
+    state: Literal["receiving", "complete"]
+
+    @classmethod
+    def of(cls, upload: Upload) -> "UploadOut":
+        state: Literal["receiving", "complete"] = "complete" if upload.is_complete else "receiving"
+        return cls(id=upload.pk, name=upload.name, offset=upload.offset, size=upload.size, state=state)
+
+
+class ImportIn(In):
+    upload: int
+    format: SourceFormat = "auto"
+    encoding: SourceEncoding = "auto"
+    mapping: dict[str, str] = Field(default_factory=dict, description="canonical field → column of the file")
+    language: str | None = Field(None, max_length=16)
+    licence: str | None = Field(None, max_length=80)
+    domain: str | None = Field(None, max_length=80)
+
+
+class DatasetIn(In):
+    """With `upload` the dataset gets its first version from that file."""
+
+    name: str = ""
+    description: str = ""
+    upload: int | None = None
+    format: SourceFormat = "auto"
+    encoding: SourceEncoding = "auto"
+    mapping: dict[str, str] = Field(default_factory=dict)
+    language: str | None = Field(None, max_length=16)
+    licence: str | None = Field(None, max_length=80)
+    domain: str | None = Field(None, max_length=80)
+
+
+class DatasetPatch(In):
+    name: str | None = None
+    description: str | None = None
+
+
+class VersionOut(Schema):
+    id: int
+    dataset: int
+    number: int
+    state: str
+    origin: str
+    parent: int | None
+    job: int | None
+    sha256: str
+    count: int
+    bytes: int
+    refused: int
+    stats: dict[str, Any]
+    recipe: dict[str, Any]
+    error: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, version: DatasetVersion) -> "VersionOut":
+        return cls(
+            id=version.pk,
+            dataset=version.dataset_id,
+            number=version.number,
+            state=version.state,
+            origin=version.origin,
+            parent=version.parent_id,
+            job=version.job_id,
+            sha256=version.sha256,
+            count=version.count,
+            bytes=version.bytes,
+            refused=version.refused,
+            stats=version.stats,
+            recipe=version.recipe,
+            error=version.error,
+            created_at=version.created_at,
+        )
+
+
+class DatasetOut(Schema):
+    id: int
+    name: str
+    description: str
+    created_at: datetime
+    version: VersionOut | None = Field(None, description="the newest version that is ready, else the newest")
+
+    @classmethod
+    def of(cls, dataset: Dataset, latest: DatasetVersion | None) -> "DatasetOut":
+        version = VersionOut.of(latest) if latest else None
+        return cls(
+            id=dataset.pk, name=dataset.name, description=dataset.description, created_at=dataset.created_at, version=version
+        )
+
+
+class RecordOut(Schema):
+    position: int
+    label: str
+    language: str
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: RecordRow) -> "RecordOut":
+        return cls(position=row.position, label=row.label, language=row.language, data=row.data)
+
+
+class SplitIn(In):
+    fraction: float = Field(0.1, description="share that is held out, between 0 and 1")
+    seed: int = 0
+    stratify: bool = True
+    train_name: str = ""
+    held_out_name: str = ""
+
+
+class DatasetList(Schema):
+    items: list[DatasetOut]
+    next_cursor: str | None
+
+
+class VersionList(Schema):
+    items: list[VersionOut]
+    next_cursor: str | None
+
+
+class RecordList(Schema):
+    items: list[RecordOut]
+    next_cursor: str | None
+
+
+class UseOut(Schema):
+    kind: str
+    name: str
+    url: str
+
+
+class LineageOut(Schema):
+    """Where a version comes from (`parent`, `job`, `origin`) and what was made from it."""
+
+    origin: str
+    parent: VersionOut | None
+    job: int | None
+    uses: list[UseOut]
