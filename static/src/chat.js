@@ -61,7 +61,7 @@ class Chat {
     this.stuck = true;
     this.scroller.addEventListener("scroll", () => {
       this.stuck = this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight < NEAR_END;
-      if (this.stuck) this.toEnd.hidden = true;
+      this.toEnd.hidden = this.stuck;
     }, { passive: true });
     this.onKeyDown = (event) => this.onPageKey(event);
     document.addEventListener("keydown", this.onKeyDown);
@@ -119,13 +119,19 @@ class Chat {
     try {
       const { turns, leaf } = await api(this.url("turns"));
       for (const turn of turns) this.tree.put(turn);
-      // A reader who looks at another branch stays there when the line comes back.
-      if (!this.tree.get(this.tree.leaf)) this.tree.leaf = leaf ?? turns.at(-1)?.id ?? null;
+      this.follow(leaf ?? turns.at(-1)?.id ?? null);
       this.draw();
       this.scrollToEnd();
     } catch (error) {
       toast(error.message, "error", { label: t("app.again"), run: () => this.fetchTurns() });
     }
+  }
+
+  /** Go on to the server's leaf when it grew from ours; a reader of another branch stays there. */
+  follow(leaf) {
+    const before = this.tree.leaf;
+    this.tree.leaf = leaf;
+    if (this.tree.get(before) && !this.tree.path().some((turn) => turn.id === before)) this.tree.leaf = before;
   }
 
   listen() {
@@ -164,6 +170,10 @@ class Chat {
   /** A new turn, ours or of another tab: the shown path follows when it grows at its end. */
   take(given) {
     const isNew = !this.tree.get(given.id);
+    if (given.parent && !this.tree.get(given.parent)) {
+      this.fetchTurns();
+      return;
+    }
     const turn = this.tree.put(given);
     if (isNew && (turn.parent ?? null) === (this.tree.leaf ?? null)) this.tree.leaf = turn.id;
     this.drawSoon();
@@ -190,7 +200,7 @@ class Chat {
     this.showButton();
     this.host.dataset.busy = String(this.busyTurn !== null);
     if (this.stuck) this.scrollToEnd();
-    else if (this.busyTurn) this.toEnd.hidden = false;
+    else this.toEnd.hidden = false;
   }
 
   view(turn) {

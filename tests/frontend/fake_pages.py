@@ -179,6 +179,7 @@ def undo(request: HttpRequest) -> JsonResponse:
 async def send_turn(request: HttpRequest) -> JsonResponse:
     asked = body(request)
     question = state.new_turn("user", asked["content"], asked.get("parent"))
+    state.say({"type": "turn", "turn": question})
     answer = state.start_answer(question["id"])
     return JsonResponse({"turns": [question, {**answer}]})
 
@@ -217,7 +218,9 @@ async def control(request: HttpRequest, command: str) -> JsonResponse:
         state.publish(asked["topic"], asked.get("payload", {}))
     shown = {key: value for key, value in state.world.items() if key != "uploads"}
     sizes = {str(number): len(kept["data"]) for number, kept in state.world["uploads"].items()}
-    return JsonResponse({**shown, "uploads": sizes, "topics": sorted({topic for one in state.connections for topic in one.topics})})
+    return JsonResponse(
+        {**shown, "uploads": sizes, "topics": sorted({topic for one in state.connections for topic in one.topics})}
+    )
 
 
 urlpatterns = [

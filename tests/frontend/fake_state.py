@@ -7,9 +7,10 @@ from typing import Any
 ANSWER = (
     "You can return a book within **30 days**. 请保留小票 😀\n\n"
     "| Case | Days |\n|---|---|\n| Damaged | 60 |\n| Changed your mind | 30 |\n\n"
-    '```python\ndef refund(order):\n    return order.total if order.days <= 30 else 0\n```\n\n'
+    "```python\ndef refund(order):\n    return order.total if order.days <= 30 else 0\n```\n\n"
     '<img src="x" onerror="window.hacked = 1"> <script>window.hacked = 2</script> [bad](javascript:window.hacked=3)\n\n'
-    + "Each parcel is checked at the counter before the money goes back. " * 12
+    + "Each parcel is checked at the counter before the money goes back. "
+    * 12
 )
 world: dict[str, Any] = {}
 connections: list["Connection"] = []

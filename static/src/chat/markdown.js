@@ -10,7 +10,7 @@ import python from "highlight.js/lib/languages/python";
 import sql from "highlight.js/lib/languages/sql";
 import xml from "highlight.js/lib/languages/xml";
 import yaml from "highlight.js/lib/languages/yaml";
-import { Lexer, Parser } from "marked";
+import { Lexer, Parser, Renderer } from "marked";
 import { copyText } from "../lib/comforts.js";
 import { h } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
@@ -39,6 +39,13 @@ purify.addHook("afterSanitizeAttributes", (node) => {
   }
 });
 
+/** HTML in an answer is text to be read; the sanitiser behind is the second wall, not the first. */
+class PlainRenderer extends Renderer {
+  html({ text }) {
+    return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+  }
+}
+
 function dressCode(pre) {
   const code = pre.querySelector("code");
   const language = code?.className.match(/language-(\S+)/)?.[1] ?? "";
@@ -55,7 +62,7 @@ function dressCode(pre) {
 
 function drawBlock(token) {
   const block = h("div.md-block");
-  block.append(purify.sanitize(Parser.parse([token]), RULES));
+  block.append(purify.sanitize(Parser.parse([token], { renderer: new PlainRenderer() }), RULES));
   for (const pre of block.querySelectorAll("pre")) dressCode(pre);
   for (const table of block.querySelectorAll("table")) {
     table.className = "table table-sm";

@@ -6,10 +6,10 @@ import { t } from "../lib/i18n.js";
 export const DEFAULTS = { temperature: 0.7, top_p: 0.9, max_tokens: 512, system_prompt: "" };
 
 function slider(name, value, [low, high, step]) {
-  const shown = h("output.text-secondary", {}, String(value));
+  const shown = h("span.text-secondary", { "aria-hidden": "true" }, String(value));
   const range = h("input.form-range", { type: "range", name, min: low, max: high, step, value: String(value) });
   range.addEventListener("input", () => (shown.textContent = range.value));
-  return h("label.parameter", {}, h("span.parameter-head", {}, t(`chat.${name}`), shown), range, h("span.form-hint", {}, t(`chat.${name}_hint`)));
+  return h("label.parameter-row", {}, h("span.parameter-head", {}, t(`chat.${name}`), shown), range, h("span.form-hint", {}, t(`chat.${name}_hint`)));
 }
 
 /** Ask for parameters; resolves with the new ones, or null when dismissed. */
@@ -20,10 +20,10 @@ export function askParameters(current) {
   const form = h(
     "form.parameters",
     { method: "dialog" },
-    h("label.parameter", {}, h("span.parameter-head", {}, t("chat.system_prompt")), prompt),
+    h("label.parameter-row", {}, h("span.parameter-head", {}, t("chat.system_prompt")), prompt),
     slider("temperature", values.temperature, ["0", "2", "0.05"]),
     slider("top_p", values.top_p, ["0.05", "1", "0.05"]),
-    h("label.parameter", {}, h("span.parameter-head", {}, t("chat.max_tokens")), h("input.form-control", { type: "number", name: "max_tokens", min: "1", max: "32768", value: String(values.max_tokens) })),
+    h("label.parameter-row", {}, h("span.parameter-head", {}, t("chat.max_tokens")), h("input.form-control", { type: "number", name: "max_tokens", min: "1", max: "32768", value: String(values.max_tokens) })),
   );
   const read = () => {
     const data = new FormData(form);

@@ -40,16 +40,21 @@ export class ChoiceField {
   }
 
   get visible() {
-    const words = (this.search?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    if (!words.length) return this.choices;
-    const text = (choice) => `${choice.label} ${choice.value}`.toLowerCase();
-    return this.choices.filter((choice) => words.every((word) => text(choice).includes(word) || text(choice).replaceAll("_", " ").includes(word)));
+    const typed = this.search?.value ?? "";
+    return this.choices.filter((choice) => this.matches(choice, typed));
   }
 
-  /** In a long list the digits belong to what is on the screen, so that they help after a few typed letters. */
+  /** Every typed word is somewhere in the label or the value. */
+  matches(choice, typed) {
+    const text = `${choice.label} ${choice.value}`.toLowerCase();
+    return typed.toLowerCase().split(/\s+/).filter(Boolean).every((word) => text.includes(word));
+  }
+
+  /** In a long list the digits pick what is on the screen, unless a label goes on with that digit. */
   keyOf(choice, at) {
     if (!this.byTyping) return choice.key;
-    return at < 9 ? String(at + 1) : "";
+    const digit = String(at + 1);
+    return at < 9 && !this.choices.some((one) => this.matches(one, this.search.value + digit)) ? digit : "";
   }
 
   show() {
@@ -98,9 +103,8 @@ export class ChoiceField {
       this.cursor = -1;
       this.show();
       if (!this.byTyping) this.search.blur();
-    } else if (this.byTyping && /^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey && shown[Number(event.key) - 1]) {
-      event.preventDefault();
-      this.pick(shown[Number(event.key) - 1].value);
+    } else if (this.byTyping && /^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      if (this.onKey(event.key)) event.preventDefault();
     }
   }
 
@@ -109,7 +113,6 @@ export class ChoiceField {
     const shown = this.visible;
     const match = shown.find((choice, at) => this.keyOf(choice, at) === key);
     if (match) this.pick(match.value);
-    else if (this.byTyping && key.length === 1 && /[\p{L}]/u.test(key)) this.search.focus();
     return Boolean(match);
   }
 

@@ -1,0 +1,220 @@
+"""The chat island. The back end is a stand-in that streams; offsets count code points, as the real one's do."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.frontend.conftest import Fake
+
+pytestmark = pytest.mark.e2e
+
+
+def open_chat(page: Page) -> None:
+    page.goto("/w/demo/chat")
+    expect(page.get_by_label("Write a message")).to_be_visible()
+
+
+def ask(page: Page, text: str = "May I send it back?") -> None:
+    box = page.get_by_label("Write a message")
+    box.fill(text)
+    box.press("Enter")
+
+
+def finished(page: Page) -> None:
+    expect(page.locator("[data-island=chat]")).to_have_attribute("data-busy", "false", timeout=20_000)
+    expect(page.locator(".turn.is-assistant").last).to_have_attribute("data-state", "done")
+
+
+def answers(fake: Fake) -> list[dict[str, Any]]:
+    return [turn for turn in fake.call("state")["turns"].values() if turn["role"] == "assistant"]
+
+
+def plain(page: Page) -> str:
+    """What the reader sees of the newest answer, without white space."""
+    return re.sub(r"\s", "", page.locator(".turn.is-assistant .turn-body").last.inner_text())
+
+
+def test_answer_streams_and_ends_with_its_figures(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    ask(page)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    finished(page)
+    expect(page.locator(".turn-body strong")).to_have_text("30 days")
+    expect(page.locator(".turn-body table")).to_be_visible()
+    expect(page.locator(".turn-figures")).to_contain_text("86.4 tokens/s")
+    assert plain(page).endswith("beforethemoneygoesback.")
+
+
+def test_model_output_cannot_run_scripts(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    ask(page)
+    finished(page)
+    assert page.evaluate("window.hacked") is None
+    body = page.locator(".turn.is-assistant .turn-body")
+    expect(body.locator("img, script, [onerror], a[href^=javascript]")).to_have_count(0)
+    expect(body).to_contain_text("<script>window.hacked = 2</script>")
+
+
+def test_code_is_highlighted_and_can_be_copied(page: Page, fake: Fake) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_chat(page)
+    ask(page)
+    finished(page)
+    expect(page.locator(".hljs-keyword").first).to_have_text("def")
+    page.get_by_role("button", name="Copy the code").click()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("def refund(order):")
+
+
+def test_reload_in_the_middle_of_an_answer_loses_nothing(page: Page, fake: Fake) -> None:
+    """N4: the text after any number of reloads is the text of an undisturbed answer."""
+    open_chat(page)
+    ask(page)
+    finished(page)
+    undisturbed = plain(page)
+    fake.call("reset")
+    open_chat(page)
+    ask(page)
+    for _ in range(2):
+        fake.until(lambda state: len(state["turns"]["2"]["content"]) > 40)
+        page.reload()
+    finished(page)
+    assert plain(page) == undisturbed
+
+
+def test_dropped_sockets_lose_and_double_nothing(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    ask(page)
+    finished(page)
+    undisturbed = plain(page)
+    fake.call("reset")
+    fake.call("set", speed=0.02)
+    open_chat(page)
+    ask(page)
+    for length in (30, 300, 700):
+        fake.until(lambda state, length=length: len(state["turns"]["2"]["content"]) > length)
+        fake.call("drop")
+    finished(page)
+    assert plain(page) == undisturbed
+
+
+def test_escape_stops_the_answer(page: Page, fake: Fake) -> None:
+    fake.call("set", speed=0.05)
+    open_chat(page)
+    ask(page)
+    fake.until(lambda state: len(state["turns"].get("2", {}).get("content", "")) > 10)
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Stopped.")).to_be_visible()
+    assert answers(fake)[0]["state"] == "stopped"
+
+
+def test_second_tab_shows_the_same_conversation(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    other = page.context.new_page()
+    open_chat(other)
+    ask(page)
+    finished(page)
+    expect(other.locator(".turn")).to_have_count(2)
+    finished(other)
+    assert plain(other) == plain(page)
+
+
+def test_thumbs_down_takes_reasons_and_the_corrected_answer(page: Page, fake: Fake) -> None:
+    """N1 begins here: a correction is stored with the turn."""
+    open_chat(page)
+    ask(page)
+    finished(page)
+    page.get_by_role("button", name="Bad answer").click()
+    page.get_by_role("button", name="Wrong", exact=True).click()
+    page.get_by_label("The answer it should have been").fill("Yes, within 60 days.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("the corrected answer is kept")).to_be_visible()
+    stored = answers(fake)[0]["feedback"]
+    assert stored == {"rating": -1, "reasons": ["incorrect"], "comment": "", "correction": "Yes, within 60 days."}
+    expect(page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "true")
+
+
+def test_unchanged_answer_is_no_correction(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    ask(page)
+    finished(page)
+    page.get_by_role("button", name="Bad answer").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Thank you, noted.")).to_be_visible()
+    assert answers(fake)[0]["feedback"]["correction"] == ""
+
+
+def test_regenerating_makes_a_version_and_versions_can_be_switched(page: Page, fake: Fake) -> None:
+    fake.call("set", speed=0.001)
+    open_chat(page)
+    ask(page)
+    finished(page)
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.get_by_text("2/2")).to_be_visible()
+    finished(page)
+    page.get_by_role("button", name="Previous version").click()
+    expect(page.get_by_text("1/2")).to_be_visible()
+    expect(page.locator(".turn.is-assistant")).to_have_attribute("data-turn", "2")
+
+
+def test_arrow_up_edits_the_last_question_as_a_new_branch(page: Page, fake: Fake) -> None:
+    fake.call("set", speed=0.001)
+    open_chat(page)
+    ask(page)
+    finished(page)
+    page.get_by_label("Write a message").press("ArrowUp")
+    page.get_by_role("textbox", name="Edit and ask again").fill("And a gift?")
+    page.keyboard.press("Enter")
+    finished(page)
+    expect(page.locator(".turn.is-user")).to_have_text(re.compile("And a gift"))
+    expect(page.locator(".turn.is-user")).to_contain_text("2/2")
+    parents = [turn["parent"] for turn in fake.call("state")["turns"].values() if turn["role"] == "user"]
+    assert parents == [None, None]
+
+
+def test_suggestion_starts_the_conversation(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    page.get_by_role("button", name="When does my parcel come?").click()
+    expect(page.locator(".turn.is-user")).to_contain_text("When does my parcel come?")
+    finished(page)
+
+
+def test_parameters_are_sent_with_the_next_question(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    page.get_by_role("button", name="How the model answers").click()
+    page.get_by_label("Temperature").fill("0")
+    page.get_by_label("System prompt").fill("Answer in one sentence.")
+    page.get_by_role("button", name="Apply").click()
+    ask(page)
+    state = fake.until(lambda found: found["turns"])
+    sent = next(values for name, values in state["calls"] if name.endswith("/messages"))
+    assert sent["parameters"] == {
+        "temperature": 0,
+        "top_p": 0.9,
+        "max_tokens": 512,
+        "system_prompt": "Answer in one sentence.",
+    }
+    changed = next(values for name, values in state["calls"] if name.endswith("/settings"))
+    assert changed["system_prompt"] == "Answer in one sentence."
+
+
+def test_failed_sending_gives_the_words_back(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    fake.call("set", fail_next=[503])
+    ask(page, "Do not lose me")
+    expect(page.get_by_role("alert")).to_contain_text("fails with 503")
+    expect(page.get_by_label("Write a message")).to_have_value("Do not lose me")
+
+
+def test_reader_who_scrolled_up_is_left_in_peace(page: Page, fake: Fake) -> None:
+    page.set_viewport_size({"width": 800, "height": 420})
+    fake.call("set", speed=0.01)
+    open_chat(page)
+    ask(page)
+    fake.until(lambda state: len(state["turns"].get("2", {}).get("content", "")) > 500)
+    page.locator(".chat-scroll").hover()
+    page.mouse.wheel(0, -2000)
+    page.wait_for_timeout(300)
+    assert page.locator(".chat-scroll").evaluate("element => element.scrollTop") < 40
+    expect(page.get_by_role("button", name="To the newest message")).to_be_visible()
