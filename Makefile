@@ -79,7 +79,7 @@ fmt: .venv/dev.stamp
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: setup .venv/dev.stamp
-	@for script in benchmarks/bench_*.py; do echo "# $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/bench_*.py; do echo "# $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
 starter: setup
 	@$(BIN)/python -m workers.starter.build workers/starter/weights

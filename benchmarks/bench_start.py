@@ -35,9 +35,14 @@ def main() -> None:
             time.sleep(3)
             memory.append(sum(pss_mb(pid) for pid in product.processes().values()))
             product.stop()
-    print(json.dumps({"figure": "very first start, with migrations", "seconds": round(first, 2)}))
-    print(json.dumps({"figure": "cold start to first page", "median_s": round(statistics.median(seconds), 2), "goal_s": 3.0, "ratio_to_goal": round(statistics.median(seconds) / 3.0, 2)}))
-    print(json.dumps({"figure": "idle memory web + worker + redis", "median_mb": round(statistics.median(memory)), "goal_mb": 250, "ratio_to_goal": round(statistics.median(memory) / 250, 2)}))
+    report("very first start, with migrations", first, "seconds", goal=None)
+    report("cold start to first page", statistics.median(seconds), "seconds", goal=3.0)
+    report("idle memory of web, worker and redis", statistics.median(memory), "MB", goal=250.0)
+
+
+def report(figure: str, value: float, unit: str, *, goal: float | None) -> None:
+    ratio = {"goal": goal, "ratio_to_goal": round(value / goal, 2)} if goal else {}
+    print(json.dumps({"figure": figure, "value": round(value, 2), "unit": unit, **ratio}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The real product as an operator starts it: `manage.py up` on a data folder of its own, with everything that may be done to it."""
+"""The real product as an operator starts it: `manage.py up` on a data folder of its own, and what may be done to it."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Product:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("SHUYUAN_") and name != "DJANGO_SETTINGS_MODULE"},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("SHUYUAN_", "DJANGO_"))},
             "SHUYUAN_DATA": str(data),
             "SHUYUAN_PORT": str(self.port),
             "SHUYUAN_DEMO": "1" if demo else "0",
@@ -63,7 +63,12 @@ class Product:
         with log.open("a") as output:
             mark = output.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment, stdout=output, stderr=subprocess.STDOUT, text=True
+                [sys.executable, "manage.py", "up"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
 
         def banner() -> str:
@@ -87,7 +92,13 @@ class Product:
 
     def manage(self, *arguments: str) -> str:
         answer = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True, timeout=180
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=180,
         )
         return answer.stdout.strip()
 
@@ -159,7 +170,12 @@ class Api:
         upload = self.post(f"/workspaces/{slug}/uploads", {"name": path.name, "size": len(content)})
         for start in range(0, len(content), 8 << 20):
             part = content[start : start + (8 << 20)]
-            self.call("PUT", f"/uploads/{upload['id']}?offset={start}", content=part, headers={"content-type": "application/octet-stream"})
+            self.call(
+                "PUT",
+                f"/uploads/{upload['id']}?offset={start}",
+                content=part,
+                headers={"content-type": "application/octet-stream"},
+            )
         return int(upload["id"])
 
     def wait_job(self, job_id: int, *, seconds: float = 300.0, state: str = "done") -> Any:
