@@ -1,9 +1,84 @@
-"""The demo workspace."""
+"""The demo workspace: the invented shop 书院小店 with its data, the starter model, a deployment, evaluations and a label project.
+
+Prepared once, at the first start, by the same services that people use. Every step looks first whether it has been done, so
+that a start that was interrupted is finished by the next one.
+"""
+
+from django.conf import settings
+from django.utils.translation import get_language
+
+from webapp.accounts.models import User, Workspace
+from webapp.accounts.services import create_workspace, ensure_admin
+from webapp.core import storage
+from webapp.datasets.models import DatasetVersion, VersionState
+from webapp.datasets.services import create_version_from_records, get_or_create_dataset
+from webapp.registry.models import Model, ModelKind
+from webapp.registry.registering import register_model
+from webapp.serving.models import Deployment
+from webapp.serving.services import create_deployment
+from workers.spec.serve import ServeSpec
+from workers.starter import catalog
+
+SLUG = "demo"
+FAMILY = "shuyuan-starter"
+DEPLOYMENT = "starter"
 
 
 def is_prepared() -> bool:
-    return False
+    return (settings.DATA_DIR / "demo.prepared").exists()
 
 
 def prepare() -> None:
-    pass
+    """Make what is missing; the deployment comes first, because the first thing a person does is chat."""
+    files = catalog.files()
+    user, _created = ensure_admin()
+    workspace = Workspace.objects.filter(is_demo=True).first() or create_workspace(
+        user=user, name=both(files.project), slug=SLUG, is_demo=True
+    )
+    models = {model.key: prepare_model(user, workspace, model) for model in files.models if model.shipped}
+    if "tuned" in models and not Deployment.objects.filter(workspace=workspace).exists():
+        create_deployment(user=user, workspace=workspace.slug, spec=ServeSpec(model=models["tuned"].pk), name=DEPLOYMENT)
+    for item in files.datasets:
+        prepare_dataset(user, workspace, item)
+    storage.write_atomically(settings.DATA_DIR / "demo.prepared", [b"1\n"])
+
+
+def both(name: catalog.Name) -> str:
+    """Rows have one name, so the demo's say it in both languages."""
+    return f"{name.zh} {name.en}"
+
+
+def prepare_model(user: User, workspace: Workspace, model: catalog.DemoModel) -> Model:
+    name = both(model.name)
+    found = Model.objects.filter(workspace=workspace, name=name).first()
+    return register_model(
+        workspace=workspace,
+        name=name,
+        kind=ModelKind.TUNED if model.parent else ModelKind.BASE,
+        folder=model.folder,
+        base=Model.objects.filter(workspace=workspace, family=FAMILY, kind=ModelKind.BASE).first() if model.parent else None,
+        card=model.card(),
+        created_by=user,
+        row=found,
+        family=FAMILY,
+        licence="CC0-1.0",
+        languages=["zh", "en"],
+    )
+
+
+def prepare_dataset(user: User, workspace: Workspace, item: catalog.DemoData) -> DatasetVersion:
+    dataset = get_or_create_dataset(user=user, workspace=workspace, name=both(item.name), description=both(item.description))
+    ready = dataset.versions.filter(state=VersionState.READY).order_by("number").first()
+    if ready is not None:
+        return ready
+    return create_version_from_records(
+        user=user, dataset_id=dataset.pk, records=item.make(), origin=f"workers.starter: {item.key}", recipe={"demo": item.key}
+    )
+
+
+def suggestions(workspace: Workspace, user: User) -> list[str]:
+    """What an empty conversation in the demo suggests to ask, in the reader's language."""
+    if not workspace.is_demo:
+        return []
+    chinese = (get_language() or "").startswith("zh")
+    return [question.text.zh if chinese else question.text.en for question in catalog.files().questions]
