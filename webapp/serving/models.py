@@ -79,7 +79,10 @@ class Usage(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["deployment", "key", "day"], nulls_distinct=False, name="one_usage_row_per_day")
+            models.UniqueConstraint(fields=["deployment", "key", "day"], name="one_usage_row_per_key_and_day"),
+            models.UniqueConstraint(
+                fields=["deployment", "day"], condition=models.Q(key__isnull=True), name="one_usage_row_of_the_web_per_day"
+            ),
         ]
 
     def __str__(self) -> str:
