@@ -20,3 +20,9 @@ def access_turn(user: User, turn_id: int) -> Turn:
         raise NotFound
     access_workspace_id(user, found.conversation.workspace_id)
     return found
+
+
+def access_chats(user: User, user_id: int) -> None:
+    """The list of somebody's conversations is only for that one."""
+    if user.pk != user_id:
+        raise NotFound

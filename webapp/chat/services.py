@@ -77,6 +77,8 @@ def update_conversation(*, user: User, conversation_id: int, **changes: Any) -> 
         values["leaf"] = _deepest(conversation, leaf)
     Conversation.objects.filter(pk=conversation.pk).update(**values)
     conversation.refresh_from_db()
+    if "title" in values:
+        tell_list(user.pk)
     return conversation
 
 
@@ -94,6 +96,7 @@ def _deepest(conversation: Conversation, turn_id: int) -> Turn:
 def delete_conversation(*, user: User, conversation_id: int) -> None:
     """Delete it with its turns. A worker that answers one of them finds its row gone and stops."""
     access_conversation(user, conversation_id).delete()
+    tell_list(user.pk)
 
 
 def send_message(
@@ -197,6 +200,7 @@ def _queue_answer(conversation: Conversation, message: Turn, deployment: Deploym
     Conversation.objects.filter(pk=conversation.pk).update(leaf=answer, updated_at=timezone.now())
     transaction.on_commit(lambda: call_worker(answer.pk))
     transaction.on_commit(lambda: tell(conversation.pk, message.pk, answer.pk))
+    transaction.on_commit(lambda: tell_list(conversation.user_id))
     return answer
 
 
@@ -211,6 +215,11 @@ def call_worker(turn_id: int) -> None:
 def tell(conversation_id: int, *turns: int) -> None:
     """Open pages of the conversation fetch these turns."""
     publish(f"conversation.{conversation_id}", turns=list(turns))
+
+
+def tell_list(user_id: int) -> None:
+    """The user's list of conversations has changed."""
+    publish(f"chats.{user_id}")
 
 
 def regenerate(*, user: User, turn_id: int, parameters: ChatParameters | None = None) -> Turn:

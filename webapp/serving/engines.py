@@ -10,6 +10,7 @@ from django.conf import settings
 
 from webapp.core import storage
 from webapp.core.errors import UserError
+from webapp.registry.inputs import model_folder
 from webapp.registry.models import Model, ModelKind, ModelState
 from webapp.serving.models import Deployment
 from workers.program import write_json
@@ -76,8 +77,8 @@ def engine_run(deployment: Deployment) -> EngineRun:
     return EngineRun(
         deployment=deployment.pk,
         served_name=deployment.name,
-        model_path=str(_model_folder(weights)),
-        adapter_path=str(_model_folder(model)) if weights is not model else None,
+        model_path=str(model_folder(weights)),
+        adapter_path=str(model_folder(model)) if weights is not model else None,
         cache_dir=str(storage.folder("cache", "engines")),
         host=settings.ENGINE_ADDRESS,
         port=0,
@@ -85,17 +86,6 @@ def engine_run(deployment: Deployment) -> EngineRun:
         error_file=str(error_file(deployment.pk)),
         spec=ServeSpec.model_validate(deployment.spec),
     )
-
-
-def _model_folder(model: Model) -> Path:
-    path = storage.inside(Path(settings.DATA_DIR), model.path or "-")
-    if not path.is_dir():
-        raise UserError(
-            "deployment.files_missing",
-            "The files of the model “{name}” are not in the data folder; import the model again.",
-            name=model.name,
-        )
-    return path
 
 
 def prepare(run: EngineRun) -> Path:
