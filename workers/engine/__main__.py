@@ -90,11 +90,12 @@ async def serve(run: EngineRun, loaded: Loaded, listener: socket, *, token: str,
     server = Server(make_app(served, token), announce)
     try:
         await server.serve(sockets=[listener])
+        failure = served.engine.failure
     finally:
         Path(run.ready_file).unlink(missing_ok=True)
         await served.engine.close()
-    if served.engine.failure:
-        return fail(run, UserError("engine.failed", "{detail}", detail=served.engine.failure))
+    if failure:
+        return fail(run, UserError("engine.failed", "{detail}", detail=failure))
     return EXIT_DONE
 
 

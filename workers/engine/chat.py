@@ -1,6 +1,5 @@
 """POST /v1/chat/completions."""
 
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -126,7 +125,7 @@ def _format_grammar(body: ChatRequest) -> Grammar | None:
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type == "json_object":
-        return Grammar(json_schema='{"type":"object"}')
+        return Grammar(json_schema={"type": "object"})
     if wanted.type == "regex":
         if not wanted.regex:
             raise ApiError(400, "response_format.regex is missing.", param="response_format")
@@ -134,7 +133,7 @@ def _format_grammar(body: ChatRequest) -> Grammar | None:
     schema = (wanted.json_schema or {}).get("schema")
     if not isinstance(schema, dict):
         raise ApiError(400, "response_format.json_schema.schema must be an object.", param="response_format")
-    return Grammar(json_schema=json.dumps(schema))
+    return Grammar(json_schema=schema)
 
 
 class Answer:

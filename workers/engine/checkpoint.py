@@ -7,6 +7,7 @@ whole model. The digest names the exact bytes; whatever is derived from a checkp
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,6 +109,12 @@ class Adapter:
         """Whether plain matrix sums merge it: no DoRA, no embeddings' own LoRA, no transposed layers."""
         plain = self.config.get("peft_type", "LORA") == "LORA" and not self.config.get("use_dora")
         return plain and not self.config.get("fan_in_fan_out") and not any("lora_embedding" in key for key in self.tensors)
+
+    @property
+    def targets(self) -> set[str]:
+        """Names of the base's tensors that the adapter changes or replaces."""
+        names = {re.sub(r"\.lora_[AB]\.weight$", ".weight", name) for name in self.tensors}
+        return {name.removeprefix(LORA_PREFIX) for name in names}
 
     def _scale(self, module: str, rank: int) -> float:
         alpha = _by_pattern(self.config.get("alpha_pattern"), module, self.config["lora_alpha"])

@@ -117,13 +117,13 @@ class EngineProcess:
     def __init__(self, folder: Path, model: Path, environment: dict[str, str] | None = None, **spec: Any) -> None:
         self.folder = folder
         path = write_run(folder, model, **spec)
-        self.log = (folder / "log.txt").open("w+b")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "workers.engine", str(path)],
-            env={**os.environ, "SHUYUAN_ENGINE_TOKEN": TOKEN, **(environment or {})},
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-        )
+        with (folder / "log.txt").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "workers.engine", str(path)],
+                env={**os.environ, "SHUYUAN_ENGINE_TOKEN": TOKEN, **(environment or {})},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def wait_ready(self, seconds: float = 60) -> "EngineProcess":
         deadline = time.monotonic() + seconds
@@ -147,12 +147,9 @@ class EngineProcess:
         return httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
 
     def output(self) -> str:
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        return (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(40)
-        self.log.close()
-        return code
+        return self.process.wait(40)

@@ -44,7 +44,7 @@ class Grammar:
     `tools` maps a tool's name to the JSON schema of its arguments.
     """
 
-    json_schema: str | None = None
+    json_schema: dict[str, Any] | None = None
     regex: str | None = None
     tools: dict[str, dict[str, Any]] | None = None
 

@@ -32,6 +32,7 @@ from workers.engine.engines.base import (
 from workers.engine.engines.grammar_check import GrammarCheck
 from workers.engine.engines.openvino_scoring import OpenVINOScorer
 from workers.engine.engines.stepping import Request, SteppingEngine
+from workers.engine.json_grammar import Untranslatable, grammar_of
 
 BLOCK = 32
 """Tokens of one block of the paged KV cache on a CPU."""
@@ -278,16 +279,18 @@ def generation_config(sampling: Sampling) -> Any:
 
 
 def structured_output(grammar: Grammar) -> Any:
-    """Said with structural tags: a plain `json_schema` lets a weak model put endless white space between tokens."""
     structured = openvino_genai.StructuredOutputConfig
-    if grammar.json_schema is not None:
-        return structured(structural_tags_config=structured.JSONSchema(grammar.json_schema))
     if grammar.regex is not None:
         return structured(regex=grammar.regex)
+    if grammar.json_schema is not None:
+        try:
+            return structured(grammar=grammar_of(grammar.json_schema))
+        except Untranslatable:
+            return structured(json_schema=json.dumps(grammar.json_schema))
     calls = [
         structured.Concat(
             structured.ConstString(f'<tool_call>\n{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": '),
-            structured.JSONSchema(json.dumps(schema)),
+            _arguments(schema),
             structured.ConstString("}\n</tool_call>"),
         )
         for name, schema in (grammar.tools or {}).items()
@@ -296,3 +299,11 @@ def structured_output(grammar: Grammar) -> Any:
     for call in calls[1:]:
         form = structured.Union(form, call)
     return structured(structural_tags_config=form)
+
+
+def _arguments(schema: dict[str, Any]) -> Any:
+    structured = openvino_genai.StructuredOutputConfig
+    try:
+        return structured.EBNF(grammar_of(schema))
+    except Untranslatable:
+        return structured.JSONSchema(json.dumps(schema))

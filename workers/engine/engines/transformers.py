@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
-from workers.engine.checkpoint import Checkpoint, head_size
+from workers.engine.checkpoint import Adapter, Checkpoint, head_size
 from workers.engine.engines.base import EngineError, EngineMetrics, RequestRefused, Scores, TokenEvent
 from workers.engine.engines.stepping import Request, SteppingEngine, first_line
 from workers.engine.engines.torch_sampling import draw, rank
@@ -256,9 +256,7 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
             checkpoint.folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
         )
         if checkpoint.adapter is not None:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, checkpoint.adapter.folder).merge_and_unload()
+            model = merge_adapter(model, checkpoint.adapter)
     except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
         raise UserError(
             "engine.cannot_load",
@@ -268,6 +266,20 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
             detail=first_line(error),
         ) from error
     return model.eval()
+
+
+@torch.no_grad()
+def merge_adapter(model: Any, adapter: Adapter) -> Any:
+    """The model with the adapter in its weights: plain sums here, every other kind through PEFT."""
+    parameters = dict(model.named_parameters())
+    if adapter.mergeable and adapter.targets <= parameters.keys():
+        for name in adapter.targets:
+            merged = adapter.merge(name, parameters[name].float().numpy())
+            parameters[name].copy_(torch.from_numpy(merged))
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, adapter.folder).merge_and_unload()
 
 
 def _plain(cache: Any) -> Any:
