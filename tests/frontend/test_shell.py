@@ -13,7 +13,7 @@ pytestmark = pytest.mark.e2e
 def test_page_has_no_policy_violation_and_one_language(page: Page) -> None:
     page.goto("/w/demo/home")
     expect(page.locator("html")).to_have_attribute("lang", "en")
-    page.get_by_role("button", name="中文").click()
+    page.get_by_role("button", name="中，中文").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
 
 
