@@ -18,6 +18,9 @@ SPLIT_AT_MOST = 256
 """Documents attended one by one; above that (or on a GPU, where launches cost) they are padded into one batch."""
 
 
+FLOAT_BELOW = 384
+"""On a CPU the backward pass of bf16 attention has a fixed cost that makes f32 faster for shorter documents
+(80 tokens, 5 heads of 64: 0.45 ms against 1.19 ms with the casts counted)."""
 NOT_PLAIN = ("softcap", "s_aux", "position_bias")
 """Arguments that change the attention itself; a model that needs them is run padded with its own attention."""
 
@@ -66,6 +69,9 @@ def _one_sequence(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, options: dict[str, Any]
 ) -> torch.Tensor:
     new, seen = query.shape[2], key.shape[2]
+    if query.requires_grad and seen < FLOAT_BELOW and query.dtype != torch.float32 and query.device.type == "cpu":
+        wide = _one_sequence(query.float(), key.float(), value.float(), window, options)
+        return wide.to(query.dtype)
     if window is not None and seen > window:
         rows = torch.arange(seen - new, seen, device=query.device)[:, None]
         columns = torch.arange(seen, device=query.device)[None]

@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from workers.data.templates import ChatTemplate
 from workers.spec.errors import UserError
 from workers.spec.train import Architecture
 from workers.train.output import require_space
+
+disable_progress_bar()
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -46,12 +49,13 @@ def check_folder(folder: Path) -> None:
     raise UserError("model.no_weights", "The model folder {folder} has no .safetensors file.", folder=folder.name)
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def load_model(folder: Path) -> PreTrainedModel:
+    """The model in the type in which it is stored; bf16 weights of a frozen base never take the room of f32 ones."""
     check_folder(folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
+            folder, config=config, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
         )
     except (ValueError, KeyError) as error:
         raise UserError(

@@ -82,12 +82,12 @@ def _source(program: Program) -> tuple[Path | None, Path]:
 def _model(program: Program, spec: PretrainSpec, template: ChatTemplate, base: Path | None) -> Any:
     if base is None:
         return models.new_llama(spec.architecture or Architecture(), template, spec.seed)
-    model = models.load_model(base, torch.float32)
+    model = models.load_model(base)
     given = model_input(program.run, "base_model")
     if given is not None and given.adapter_path is not None:
         model = merge_adapter(model, given.adapter_path)
     models.match_vocabulary(model, template)
-    return model
+    return model.to(torch.float32)
 
 
 def _choices(session: Session, model: Any) -> dict[str, Any]:

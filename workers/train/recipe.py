@@ -74,12 +74,21 @@ def choose_epochs(examples: int) -> float:
 
 def choose_micro_batch(model: torch.nn.Module, tokens_per_step: int, device: torch.device) -> int:
     """Tokens of one forward pass: what a third of the free memory holds, and on a CPU no more than its caches like."""
-    config = model.config.get_text_config()
-    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    bytes_per_token = config.num_hidden_layers * (40 * config.hidden_size + 24 * wide)
-    fits = int(free_memory(device) / 3 / bytes_per_token)
+    fits = int(free_memory(device) / 3 / activation_bytes(model))
     limit = 4096 if device.type == "cpu" else 65_536
     return max(64, min(fits, limit, tokens_per_step))
+
+
+def must_recompute(model: torch.nn.Module, longest: int, device: torch.device) -> bool:
+    """Whether the activations of the longest document would take more than half of the free memory."""
+    return longest * activation_bytes(model) > free_memory(device) / 2
+
+
+def activation_bytes(model: torch.nn.Module) -> int:
+    """Bytes that one token keeps for the backward pass: the blocks of a Llama in f32, with some to spare."""
+    config = model.config.get_text_config()
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return int(config.num_hidden_layers * (40 * config.hidden_size + 24 * wide))
 
 
 def free_memory(device: torch.device) -> int:

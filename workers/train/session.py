@@ -20,6 +20,7 @@ from workers.train.loop import Counters, Loop
 from workers.train.machine import describe
 from workers.train.models import context_length
 from workers.train.output import folder_digest
+from workers.train.recipe import must_recompute
 
 FINISHED = "finished.json"
 
@@ -52,6 +53,11 @@ class Session:
         return done["result"] if done["digest"] == self.digest else None
 
     def run_loop(self, loop: Loop) -> Counters:
+        longest = int(loop.documents.lengths.max())
+        if "recompute" not in loop.choices:
+            loop.choices["recompute"] = must_recompute(loop.network.core, longest, self.device)
+        if loop.choices["recompute"]:
+            loop.network.recompute_activations()
         if self.checkpoint is not None:
             loop.restore(self.checkpoint)
         self.program.phase("training")

@@ -61,7 +61,7 @@ class _Job:
         records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
         how = {"instruction": self._instruction(records), "system_prompt": self.spec.system_prompt}
         first = self._first_examples(records, how)
-        core = models.load_model(self.folder, torch.float32)
+        core = models.load_model(self.folder)
         if self.base.adapter_path is not None:
             core = merge_adapter(core, self.base.adapter_path)
         models.match_vocabulary(core, self.template)
@@ -120,8 +120,9 @@ class _Job:
     def _network(self, core: Any, first: Documents) -> Network:
         """The model ready to learn. Its loss before the first step is reported at once."""
         precision = self.choices["precision"]
-        if self.choices["method"] == "lora" and precision == "bfloat16":
-            core = core.to(torch.bfloat16)
+        # A frozen base may lie in bf16; weights that are learnt need the finer steps of f32.
+        frozen_half = self.choices["method"] == "lora" and precision == "bfloat16"
+        core = core.to(torch.bfloat16 if frozen_half else torch.float32)
         network = Network(core, self.session.device, precision)
         if "untrained_tokens" not in self.choices:
             self.choices["untrained_tokens"] = self._examine_base(network, first)
@@ -142,9 +143,8 @@ class _Job:
         The tokens that end answers decide: where the base finds them less likely than a token drawn at random, it never
         saw this template. Then all special tokens that it finds so unlikely are taken for unlearnt.
         """
-        limit = min(models.context_length(network.core), FIRST_LOOK_TOKENS)
-        fitting = np.flatnonzero(np.cumsum(np.where(first.lengths <= limit, first.lengths, limit)) <= FIRST_LOOK_TOKENS)
-        fitting = fitting[first.lengths[fitting] <= limit]
+        fits = np.flatnonzero(first.lengths <= models.context_length(network.core))
+        fitting = fits[np.cumsum(first.lengths[fits]) <= FIRST_LOOK_TOKENS]
         if not len(fitting):
             return []
         ids, losses, learnt = network.token_losses(first, fitting)

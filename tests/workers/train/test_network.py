@@ -104,3 +104,23 @@ def test_the_loss_needs_no_logits_of_the_whole_step(monkeypatch: pytest.MonkeyPa
     loss.summed_loss(head, hidden, targets).backward()
     torch.testing.assert_close(hidden.grad, wanted[0])
     torch.testing.assert_close(head.weight.grad, wanted[1])
+
+
+def test_recomputed_activations_give_the_same_gradients() -> None:
+    given, network = documents(), Network(make("llama"), torch.device("cpu"), "float32")
+    network.core.train()
+    network.learn(given, np.arange(4), 1.0)
+    wanted = {name: item.grad.clone() for name, item in network.core.named_parameters() if item.grad is not None}
+    network.core.zero_grad()
+    network.recompute_activations()
+    network.learn(given, np.arange(4), 1.0)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(dict(network.core.named_parameters())[name].grad, gradient)
+
+
+def test_bfloat16_learns_almost_what_float32_learns() -> None:
+    given = documents()
+    exact = Network(make("llama"), torch.device("cpu"), "float32").learn(given, np.arange(4), 1.0)
+    network = Network(make("llama"), torch.device("cpu"), "bfloat16")
+    assert network.packed
+    assert network.learn(given, np.arange(4), 1.0) == pytest.approx(exact, rel=0.01)
