@@ -1,4 +1,4 @@
-// Builds static/src into static/dist: one hashed file per entry, manifest.json for the template tags,
+// Builds static/src into static/dist: one hashed file per entry, .vite/manifest.json for the template tags,
 // icons.json with the icons that templates and views name, and a .gz beside every text file.
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, extname, join, resolve } from "node:path";
@@ -97,7 +97,7 @@ export default defineConfig({
   build: {
     outDir: output,
     emptyOutDir: true,
-    manifest: "manifest.json",
+    manifest: true,
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

@@ -52,7 +52,7 @@ class Fake:
 
 @pytest.fixture(scope="package")
 def fake_server() -> Iterator[str]:
-    if not (ROOT / "static" / "dist" / "manifest.json").is_file():
+    if not (ROOT / "static" / "dist" / ".vite" / "manifest.json").is_file():
         pytest.skip("the front end is not built: npm ci && npx vite build")
     port = free_port()
     environment = {key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}

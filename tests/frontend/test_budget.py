@@ -13,9 +13,9 @@ BUDGET = 150_000
 
 
 def manifest() -> dict[str, dict[str, object]]:
-    if not (DIST / "manifest.json").is_file():
+    if not (DIST / ".vite" / "manifest.json").is_file():
         pytest.skip("the front end is not built: npm ci && npx vite build")
-    content: dict[str, dict[str, object]] = json.loads((DIST / "manifest.json").read_text())
+    content: dict[str, dict[str, object]] = json.loads((DIST / ".vite" / "manifest.json").read_text())
     return content
 
 

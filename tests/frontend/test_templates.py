@@ -91,7 +91,8 @@ def test_pages_render_without_a_build(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_entry_links_styles_and_preloads_of_its_imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     manifest = """{"chat.js": {"file": "chat-1.js", "css": ["chat-1.css"], "imports": ["_a.js"]},
                    "_a.js": {"file": "a-1.js", "css": ["a-1.css"], "imports": ["_b.js"]}, "_b.js": {"file": "b-1.js"}}"""
-    (tmp_path / "manifest.json").write_text(manifest)
+    (tmp_path / ".vite").mkdir()
+    (tmp_path / ".vite" / "manifest.json").write_text(manifest)
     monkeypatch.setattr(assets, "DIST", tmp_path)
     found = re.findall(r'(?:href|src)="/static/([^"]+)"', assets.entry("chat"))
     assert found == ["a-1.css", "chat-1.css", "b-1.js", "a-1.js", "chat-1.js"]

@@ -50,7 +50,7 @@ def _url(file: str) -> str:
 @register.simple_tag
 def asset(name: str) -> str:
     """The URL of a built file by its source name: {% asset "theme.js" %}; files without a hash keep their name."""
-    chunk = _read("manifest.json").get(name)
+    chunk = _read(".vite/manifest.json").get(name)
     return _url(chunk["file"] if chunk else name)
 
 
@@ -67,7 +67,7 @@ def _imports(manifest: dict[str, Any], name: str, seen: set[str]) -> list[str]:
 @register.simple_tag
 def entry(name: str) -> SafeString:
     """The stylesheets, module preloads and module script of an entry: {% entry "chart" %}."""
-    manifest = _read("manifest.json")
+    manifest = _read(".vite/manifest.json")
     key = f"{name}.js"
     if key not in manifest:
         return mark_safe("")
