@@ -1,7 +1,15 @@
-"""App configuration."""
+"""App configuration: duties that make the tasks of large projects and tidy old leases."""
 
 from django.apps import AppConfig
 
 
 class LabelingConfig(AppConfig):
     name = "webapp.labeling"
+
+    def ready(self) -> None:
+        from webapp.core.duties import register_duty
+        from webapp.labeling.queue import discard_expired_leases
+        from webapp.labeling.services import fill_open_projects
+
+        register_duty("label-tasks", 2, fill_open_projects)
+        register_duty("expired-task-leases", 600, discard_expired_leases)

@@ -8,7 +8,11 @@ from webapp.datasets.models import DatasetVersion
 
 
 class LabelProject(models.Model):
-    """`schema`: {"fields": [{"name", "type": "choice" | "text", "label", "choices", "required", "source"}]}."""
+    """`schema`: {"fields": [{"name", "type": "choice" | "text", "label", "choices", "required", "source"}]}.
+
+    `task_total` tasks are wanted and `task_count` of them made so far; the counters spare every page a COUNT.
+    `annotation_count` and `skip_count` are of current annotations.
+    """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="label_projects")
     version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="label_projects")
@@ -16,13 +20,59 @@ class LabelProject(models.Model):
     instructions = models.TextField(blank=True)
     schema = models.JSONField()
     overlap = models.PositiveSmallIntegerField(default=1)
+    is_open = models.BooleanField(default=True, help_text="a closed project hands out no tasks")
+    task_total = models.PositiveBigIntegerField(default=0)
     task_count = models.PositiveBigIntegerField(default=0)
     done_count = models.PositiveBigIntegerField(default=0)
+    annotation_count = models.PositiveBigIntegerField(default=0)
+    skip_count = models.PositiveBigIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_label_project_per_name")]
+
     def __str__(self) -> str:
         return self.name
+
+
+class Contribution(models.Model):
+    """One person in one project: counters, and where the person is in the order of the tasks.
+
+    `cursor_priority`, `cursor_position`: the last task handed out; the next one is looked for behind it, so that asking
+    costs the same however much is done. `back`: the annotation that «undo» showed last.
+    """
+
+    project = models.ForeignKey(LabelProject, on_delete=models.CASCADE, related_name="contributions")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    submitted = models.PositiveBigIntegerField(default=0)
+    skipped = models.PositiveBigIntegerField(default=0)
+    lead_time_ms = models.PositiveBigIntegerField(default=0)
+    last_at = models.DateTimeField(null=True, blank=True)
+    cursor_priority = models.IntegerField(null=True, blank=True)
+    cursor_position = models.BigIntegerField(null=True, blank=True)
+    back = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_contribution_per_person")]
+
+    def __str__(self) -> str:
+        return f"user {self.user_id} in label project {self.project_id}: {self.submitted}"
+
+
+class LabelCount(models.Model):
+    """How often a choice stands in the current annotations of a project."""
+
+    project = models.ForeignKey(LabelProject, on_delete=models.CASCADE, related_name="label_counts")
+    field = models.CharField(max_length=60)
+    value = models.CharField(max_length=200)
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "field", "value"], name="one_count_per_label")]
+
+    def __str__(self) -> str:
+        return f"{self.field} = {self.value}: {self.count}"
 
 
 class Task(models.Model):
@@ -80,6 +130,7 @@ class Annotation(models.Model):
     `value`: [{"q": field name, "type": "choice" | "text", "value": …}]. `surplus`: came when no slot was open any more.
     """
 
+    project = models.ForeignKey(LabelProject, on_delete=models.CASCADE, related_name="annotations")
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="annotations")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="annotations")
     revision = models.PositiveIntegerField(default=1)
@@ -95,6 +146,13 @@ class Annotation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["task", "user", "revision"], name="one_annotation_per_revision"),
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="one_annotation_per_idempotency_key"),
+            models.UniqueConstraint(
+                fields=["task", "user"], condition=models.Q(is_current=True), name="one_current_annotation_per_person"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["project", "-id"], condition=models.Q(is_current=True), name="current_annotations"),
+            models.Index(fields=["project", "user", "-id"], condition=models.Q(is_current=True), name="own_annotations"),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,103 @@
+"""Annotations as JSON lines or CSV, and as a new dataset version that training can use."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpResponseBase
+from django.utils.text import slugify
+
+from webapp.accounts.models import Role, User
+from webapp.core.errors import UserError
+from webapp.datasets.exports import CONTENT_TYPES, csv_line, gather
+from webapp.datasets.models import DatasetVersion
+from webapp.datasets.services import create_version_from_records, get_or_create_dataset
+from webapp.datasets.streaming import stream
+from webapp.datasets.words import record_text
+from webapp.labeling.access import access_project
+from webapp.labeling.models import Annotation, LabelProject
+from webapp.labeling.outcomes import labelled_records
+
+CHUNK = 1000
+FORMATS = ("jsonl", "csv")
+
+
+def export_annotations(*, user: User, project_id: int, format: str = "jsonl") -> HttpResponseBase:
+    """Every current annotation, skipped and surplus ones marked, streamed in the order in which they were submitted."""
+    project = access_project(user, project_id, role=Role.REVIEWER)
+    if format not in FORMATS:
+        raise UserError(
+            "export.unknown_format", "«{format}» is no export format; choose one of {known}.",
+            status=422, format=format, known=", ".join(FORMATS),
+        )  # fmt: skip
+    name = f"{slugify(project.name, allow_unicode=True) or f'label-project-{project.pk}'}-annotations.{format}"
+    pieces = _json_lines(project) if format == "jsonl" else _table(project)
+    return stream(gather(pieces), name=name, content_type=CONTENT_TYPES[f".{format}"])
+
+
+def current_annotations(project: LabelProject) -> Iterator[Annotation]:
+    """Read in portions by id: no cursor stays open while a slow reader downloads."""
+    last = 0
+    rows = Annotation.objects.filter(project=project, is_current=True).select_related("task", "user").order_by("pk")
+    while chunk := list(rows.filter(pk__gt=last)[:CHUNK]):
+        yield from chunk
+        last = chunk[-1].pk
+
+
+def annotation_row(annotation: Annotation) -> dict[str, Any]:
+    return {
+        "id": annotation.pk,
+        "task": annotation.task_id,
+        "key": annotation.task.key,
+        "position": annotation.task.position + 1,
+        "annotator": annotation.user.username if annotation.user else None,
+        "revision": annotation.revision,
+        "value": annotation.value,
+        "skipped": annotation.skipped,
+        "surplus": annotation.surplus,
+        "lead_time_ms": annotation.lead_time_ms,
+        "submitted_at": annotation.submitted_at.isoformat(),
+    }
+
+
+def _json_lines(project: LabelProject) -> Iterator[bytes]:
+    for annotation in current_annotations(project):
+        row = {**annotation_row(annotation), "data": annotation.task.data}
+        yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def _table(project: LabelProject) -> Iterator[bytes]:
+    names = [field["name"] for field in project.schema["fields"]]
+    plain = ["id", "task", "key", "position", "annotator", "revision", "skipped", "surplus", "lead_time_ms", "submitted_at"]
+    yield csv_line([*plain, "text", *names], mark=True)
+    for annotation in current_annotations(project):
+        row = annotation_row(annotation)
+        answers = {answer["q"]: answer["value"] for answer in annotation.value}
+        cells = [*(row[name] for name in plain), record_text(annotation.task.data), *(answers.get(name) for name in names)]
+        yield csv_line([_cell(cell) for cell in cells])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def create_labelled_version(*, user: User, project_id: int, dataset_name: str = "") -> DatasetVersion:
+    """The answered records as a new immutable version, descended from the version that was labelled.
+
+    It goes into the dataset of this name, made when missing: by default «<project> · labels».
+    """
+    project = access_project(user, project_id, role=Role.MANAGER)
+    if not project.annotation_count:
+        raise UserError("label.nothing_labelled", "Nobody has labelled anything in “{name}” yet.", status=409, name=project.name)
+    name = dataset_name or f"{project.name[:110]} · labels"
+    dataset = get_or_create_dataset(user=user, workspace=project.workspace, name=name)
+    return create_version_from_records(
+        user=user,
+        dataset_id=dataset.pk,
+        records=labelled_records(project),
+        origin=project.name,
+        parent=project.version,
+        recipe={"label_project": project.pk, "annotations": project.annotation_count},
+    )

@@ -1,0 +1,178 @@
+"""Submit, skip, go back. Nothing that a person submits is lost: a repeat is recognised, a late one kept, a stale one told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from webapp.accounts.models import Role, User
+from webapp.core.errors import UserError
+from webapp.labeling.access import access_project, access_task
+from webapp.labeling.models import Annotation, Contribution, Draft, LabelCount, LabelProject, Task, TaskLease
+from webapp.labeling.queue import Turn, free_slots, own_contribution
+from webapp.labeling.schema import checked_value, choices_of
+
+LONGEST_LEAD_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is submitted for one task."""
+
+    value: list[dict[str, Any]]
+    skipped: bool
+    key: str
+    lead_time_ms: int | None
+    revision: int | None
+
+
+def submit(
+    *,
+    user: User,
+    task_id: int,
+    value: Any,
+    key: str,
+    skipped: bool = False,
+    lead_time_ms: int | None = None,
+    revision: int | None = None,
+) -> Annotation:
+    """Store an annotation, or a new revision of the own one.
+
+    `key` makes a repeat harmless. `revision` names the revision that was corrected; when it is no longer the newest, the
+    answer is 409 with both versions. An annotation for a task without a free slot is kept as surplus.
+    """
+    task = access_task(user, task_id, role=Role.ANNOTATOR)
+    if not key or len(key) > 80:
+        raise UserError("label.no_key", "The submit needs a key of 1 to 80 characters that is new for each submit.", status=422)
+    checked = [] if skipped else checked_value(task.project.schema, value)
+    lead = None if lead_time_ms is None else max(0, min(lead_time_ms, LONGEST_LEAD_MS))
+    answer = Answer(checked, skipped, key, lead, revision)
+    try:
+        with transaction.atomic():
+            return _store(task, user, answer)
+    except IntegrityError:
+        # The same key came twice at the same moment: the other one has been stored.
+        found = _repeated(task, user, key)
+        if found is None:
+            raise
+        return found
+
+
+def _repeated(task: Task, user: User, key: str) -> Annotation | None:
+    found = Annotation.objects.select_related("task").filter(user=user, idempotency_key=key).first()
+    if found is not None and found.task_id != task.pk:
+        raise UserError("label.key_reused", "This key was used for another task; send a new one.", status=409)
+    return found
+
+
+def _store(task: Task, user: User, answer: Answer) -> Annotation:
+    if repeated := _repeated(task, user, answer.key):
+        return repeated
+    locked = Task.objects.select_for_update().get(pk=task.pk)
+    former = Annotation.objects.filter(task=task, user=user, is_current=True).first()
+    if former and answer.revision is not None and answer.revision != former.revision:
+        raise _stale(former, answer)
+    surplus = _takes_slot(locked, user, former, answer)
+    if former:
+        Annotation.objects.filter(pk=former.pk).update(is_current=False)
+    stored = Annotation.objects.create(
+        project_id=task.project_id,
+        task=task,
+        user=user,
+        revision=former.revision + 1 if former else 1,
+        value=answer.value,
+        skipped=answer.skipped,
+        surplus=surplus,
+        lead_time_ms=answer.lead_time_ms,
+        idempotency_key=answer.key,
+    )
+    TaskLease.objects.filter(task=task, user=user).delete()
+    Draft.objects.filter(task=task, user=user).delete()
+    _count(task.project, user, former, stored)
+    return stored
+
+
+def _stale(former: Annotation, answer: Answer) -> UserError:
+    return UserError(
+        "label.stale_revision",
+        "This annotation was changed meanwhile (revision {revision}); compare both and submit again.",
+        status=409,
+        revision=former.revision,
+        stored={"revision": former.revision, "value": former.value, "skipped": former.skipped},
+        yours={"revision": answer.revision, "value": answer.value, "skipped": answer.skipped},
+    )
+
+
+def _takes_slot(task: Task, user: User, former: Annotation | None, answer: Answer) -> bool:
+    """Take or give back a slot of the locked task; True when the annotation is surplus."""
+    holds_slot = former is not None and not former.skipped and not former.surplus
+    if former is not None and not former.skipped and not answer.skipped:
+        return former.surplus
+    if answer.skipped:
+        if holds_slot:
+            _change_slots(task, +1)
+        return False
+    lives = TaskLease.objects.filter(task=task, user=user, expires_at__gt=timezone.now()).exists()
+    if task.open_slots < 1 or (not lives and free_slots(task, user) < 1):
+        return True
+    _change_slots(task, -1)
+    return False
+
+
+def _change_slots(task: Task, change: int) -> None:
+    """A task is done when its last slot is taken, and open again when one is given back."""
+    Task.objects.filter(pk=task.pk).update(open_slots=F("open_slots") + change)
+    if task.open_slots == (1 if change < 0 else 0):
+        LabelProject.objects.filter(pk=task.project_id).update(done_count=F("done_count") - change)
+
+
+def _count(project: LabelProject, user: User, former: Annotation | None, stored: Annotation) -> None:
+    submitted = int(not stored.skipped) - int(former is not None and not former.skipped)
+    skipped = int(stored.skipped) - int(former is not None and former.skipped)
+    if submitted or skipped:
+        LabelProject.objects.filter(pk=project.pk).update(
+            annotation_count=F("annotation_count") + submitted, skip_count=F("skip_count") + skipped
+        )
+    own_contribution(project, user)
+    Contribution.objects.filter(project=project, user=user).update(
+        submitted=F("submitted") + submitted,
+        skipped=F("skipped") + skipped,
+        lead_time_ms=F("lead_time_ms") + (stored.lead_time_ms or 0),
+        last_at=timezone.now(),
+        back=None,
+    )
+    before, after = set(choices_of(former.value) if former else []), set(choices_of(stored.value))
+    for change, pairs in ((-1, before - after), (1, after - before)):
+        for field, value in sorted(pairs):
+            counted = LabelCount.objects.filter(project=project, field=field, value=value)
+            if not counted.update(count=F("count") + change):
+                LabelCount.objects.create(project=project, field=field, value=value, count=change)
+
+
+def skip(*, user: User, task_id: int, key: str) -> Annotation:
+    """Leave a task to others; skipping again changes nothing."""
+    task = access_task(user, task_id, role=Role.ANNOTATOR)
+    former = Annotation.objects.filter(task=task, user=user, is_current=True, skipped=True).first()
+    return former or submit(user=user, task_id=task_id, value=[], key=key, skipped=True)
+
+
+def go_back(*, user: User, project_id: int) -> Turn:
+    """Undo: the person's previous annotation, to be looked at and corrected; again: the one before it."""
+    project = access_project(user, project_id, role=Role.ANNOTATOR)
+    contribution = own_contribution(project, user)
+    own = Annotation.objects.filter(project=project, user=user, is_current=True).select_related("task").order_by("-pk")
+    previous = own.filter(pk__lt=contribution.back).first() if contribution.back else own.first()
+    if previous is None:
+        raise UserError("label.nothing_to_undo", "There is nothing before this one.", status=409)
+    Contribution.objects.filter(pk=contribution.pk).update(back=previous.pk)
+    draft = Draft.objects.filter(task=previous.task, user=user).first()
+    value = draft.value if draft else previous.value
+    return Turn(project, contribution, previous.task, draft={"value": value}, revision=previous.revision)
+
+
+def history(*, user: User, task_id: int) -> list[Annotation]:
+    """All revisions of the own annotation of a task, the newest first."""
+    task = access_task(user, task_id, role=Role.ANNOTATOR)
+    return list(Annotation.objects.filter(task=task, user=user).order_by("-revision"))
