@@ -12,6 +12,11 @@ from webapp.accounts.services import create_workspace, ensure_admin
 from webapp.core import storage
 from webapp.datasets.models import DatasetVersion, VersionState
 from webapp.datasets.services import create_version_from_records, get_or_create_dataset
+from webapp.evals.models import Suite
+from webapp.evals.services import create_suite, run_evaluations
+from webapp.labeling.models import LabelProject
+from webapp.labeling.presets import ANSWER, make_schema
+from webapp.labeling.services import create_project
 from webapp.registry.models import Model, ModelKind
 from webapp.registry.registering import register_model
 from webapp.serving.models import Deployment
@@ -38,8 +43,11 @@ def prepare() -> None:
     models = {model.key: prepare_model(user, workspace, model) for model in files.models if model.shipped}
     if "tuned" in models and not Deployment.objects.filter(workspace=workspace).exists():
         create_deployment(user=user, workspace=workspace.slug, spec=ServeSpec(model=models["tuned"].pk), name=DEPLOYMENT)
+    versions = {item.key: prepare_dataset(user, workspace, item) for item in files.datasets}
+    prepare_labelling(user, workspace, versions["unlabelled"])
     for item in files.datasets:
-        prepare_dataset(user, workspace, item)
+        if item.use == "held_out":
+            prepare_evaluation(user, workspace, versions[item.key], [model.pk for model in models.values()])
     storage.write_atomically(settings.DATA_DIR / "demo.prepared", [b"1\n"])
 
 
@@ -74,6 +82,27 @@ def prepare_dataset(user: User, workspace: Workspace, item: catalog.DemoData) ->
     return create_version_from_records(
         user=user, dataset_id=dataset.pk, records=item.make(), origin=f"workers.starter: {item.key}", recipe={"demo": item.key}
     )
+
+
+def prepare_labelling(user: User, workspace: Workspace, version: DatasetVersion) -> None:
+    """New questions to answer by hand: the label project that a newcomer opens first."""
+    if not LabelProject.objects.filter(workspace=workspace).exists():
+        create_project(
+            user=user,
+            slug=workspace.slug,
+            version_id=version.pk,
+            name=str(version.dataset.name),
+            schema=make_schema(ANSWER, version, question="最好的回答 · The best answer"),
+        )
+
+
+def prepare_evaluation(user: User, workspace: Workspace, version: DatasetVersion, models: list[int]) -> None:
+    """A suite on held-out records, and base and tuned model examined on it by real jobs."""
+    suite = Suite.objects.filter(workspace=workspace, version=version).first() or create_suite(
+        user=user, slug=workspace.slug, version_id=version.pk
+    )
+    if models:
+        run_evaluations(user=user, suite_id=suite.pk, model_ids=models, idempotency_key=f"demo-{suite.pk}")
 
 
 def suggestions(workspace: Workspace, user: User) -> list[str]:
