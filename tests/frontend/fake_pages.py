@@ -214,6 +214,10 @@ async def control(request: HttpRequest, command: str) -> JsonResponse:
         state.world.update(asked)
     elif command == "drop":
         state.drop_sockets()
+    elif command == "fill":
+        for number in range(asked["turns"] // 2):
+            question = state.new_turn("user", f"Question {number}", state.world["leaf"])
+            state.new_turn("assistant", state.ANSWER, question["id"], usage={}, feedback=None)
     elif command == "publish":
         state.publish(asked["topic"], asked.get("payload", {}))
     shown = {key: value for key, value in state.world.items() if key != "uploads"}

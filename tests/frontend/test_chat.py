@@ -218,3 +218,25 @@ def test_reader_who_scrolled_up_is_left_in_peace(page: Page, fake: Fake) -> None
     page.wait_for_timeout(300)
     assert page.locator(".chat-scroll").evaluate("element => element.scrollTop") < 40
     expect(page.get_by_role("button", name="To the newest message")).to_be_visible()
+
+
+def test_long_conversation_opens_fast_and_shows_older_messages_on_demand(page: Page, fake: Fake) -> None:
+    fake.call("fill", turns=500)
+    page.goto("/w/demo/chat", wait_until="commit")
+    page.locator(".turn").last.wait_for()
+    seconds = page.evaluate("performance.now()") / 1000
+    expect(page.locator(".turn")).to_have_count(40)
+    page.get_by_role("button", name="Show earlier messages").click()
+    expect(page.locator(".turn")).to_have_count(80)
+    assert seconds < 4, f"500 messages took {seconds:.2f} s"  # 1 s on an idle machine
+    print(f"500 messages: {seconds:.2f} s")
+
+
+def test_selected_words_stay_selected_while_an_answer_streams(page: Page, fake: Fake) -> None:
+    fake.call("set", speed=0.01)
+    open_chat(page)
+    ask(page, "Keep me selected")
+    fake.until(lambda state: len(state["turns"].get("2", {}).get("content", "")) > 20)
+    page.locator(".turn.is-user .turn-body").select_text()
+    fake.until(lambda state: len(state["turns"]["2"]["content"]) > 120)
+    assert page.evaluate("getSelection().toString()").strip() == "Keep me selected"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.forms import CharField, ChoiceField, Form
+from django.forms import CharField, CheckboxSelectMultiple, ChoiceField, Form, MultipleChoiceField
 from django.template.loader import render_to_string
 
 from webapp.core.templatetags import assets
@@ -68,6 +68,7 @@ def test_progress_without_value_is_indeterminate() -> None:
 class Example(Form):
     name = CharField(label="Name", help_text="What others see.")
     method = ChoiceField(choices=[("lora", "LoRA")])
+    scopes = MultipleChoiceField(choices=[("read", "read"), ("write", "write")], widget=CheckboxSelectMultiple)
 
 
 def test_field_shows_help_and_errors_and_ties_them_to_the_control() -> None:
@@ -80,6 +81,13 @@ def test_field_shows_help_and_errors_and_ties_them_to_the_control() -> None:
     assert described
     assert all(f'id="{name}"' in html for name in described[1].split())
     assert "form-select" in render_to_string("_field.html", {"field": form["method"]})
+
+
+def test_field_with_several_boxes_is_a_group_with_a_heading() -> None:
+    html = render_to_string("_field.html", {"field": Example({"scopes": ["write"]})["scopes"]})
+    assert re.search(r"<legend[^>]*>Scopes</legend>", html)
+    assert html.count('class="form-check-input"') == 2
+    assert html.count("checked") == 1
 
 
 def test_pages_render_without_a_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,14 +43,18 @@ export class TurnView {
   update(turn, siblings) {
     this.turn = turn;
     if (this.editing) return;
-    if (this.isUser) this.body.textContent = turn.content;
-    else this.markdown.update(turn.content);
+    // Turns that did not change cost nothing per frame, and what the reader selected in them stays selected.
+    if (turn.content !== this.content) {
+      this.content = turn.content;
+      if (this.isUser) this.body.textContent = turn.content;
+      else this.markdown.update(turn.content);
+    }
     this.element.classList.toggle("is-open", isOpen(turn));
     this.element.dataset.state = turn.state;
-    if (!this.isUser) this.showStatus(turn);
-    const key = JSON.stringify([turn.id, turn.state, turn.usage, turn.feedback, siblings.map((one) => one.id), this.actions.isBusy()]);
+    const key = JSON.stringify([turn.id, turn.state, turn.content === "", turn.trace?.length, turn.usage, turn.feedback, siblings.map((one) => one.id), this.actions.isBusy()]);
     if (key !== this.footKey) {
       this.footKey = key;
+      if (!this.isUser) this.showStatus(turn);
       replace(this.trace, turn.trace?.length ? traceCard(turn.trace) : null);
       this.showFoot(turn, siblings);
     }
