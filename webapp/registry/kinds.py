@@ -105,7 +105,9 @@ def export_inputs(job: Job) -> dict[str, Any]:
 
 
 def export_page(job: Job) -> str | None:
-    return reverse("job", args=[job.workspace.slug, job.pk])
+    """The download itself; a folder stays on the server."""
+    path = paths.output_dir(job.pk) / str((job.result or {}).get("file", "-"))
+    return reverse("model_export_file", args=[job.workspace.slug, job.pk]) if path.is_file() else None
 
 
 def export_context(job: Job) -> dict[str, Any]:

@@ -44,3 +44,8 @@ def ready_models(workspace: Workspace, kinds: list[ModelKind]) -> QuerySet[Model
     """Models that a form offers, the newest first."""
     found = Model.objects.filter(workspace=workspace, state=ModelState.READY, kind__in=kinds)
     return found.select_related("base").order_by("-pk")
+
+
+def family_versions(model: Model) -> list[Model]:
+    """The models of its family from the oldest to the newest, itself among them."""
+    return list(Model.objects.filter(workspace=model.workspace_id, family=model.family).order_by("pk")[:100])

@@ -1,4 +1,5 @@
-// Keyboard: elements with data-shortcut ("g d", "/", "n") are pressed by key; islands add their own; "?" shows all.
+// Keyboard: elements with data-shortcut ("g d", "/", "n") are pressed by key, those with data-arrow ("ArrowLeft") by an
+// arrow; islands add their own; "?" shows all.
 import { h, isTyping } from "./dom.js";
 import { sheet } from "./dialog.js";
 import { t } from "./i18n.js";
@@ -52,6 +53,12 @@ function onKey(event) {
   if (event.key === "?") {
     event.preventDefault();
     showShortcuts();
+    return;
+  }
+  const arrow = event.key.startsWith("Arrow") && document.querySelector(`[data-arrow="${event.key}"]`);
+  if (arrow && !event.target.closest?.("select, [role=slider], [role=tab], input")) {
+    event.preventDefault();
+    press(arrow);
     return;
   }
   if (event.key.length !== 1) return;

@@ -118,3 +118,34 @@ def settings_difference(jobs: list[Job]) -> list[tuple[str, list[Any], bool]]:
         values = [column.get(path) for column in columns]
         rows.append((labels.get(path, path), values, any(value != values[0] for value in values)))
     return sorted(rows, key=lambda row: not row[2])
+
+
+def card_context(model: Any) -> dict[str, Any]:
+    """Training figures and settings for a model's card."""
+    figures = dict(model.card.get("figures") or {})
+    dropped = figures.pop("dropped", None) or {}
+    figures.pop("instruction", None)
+    resolved = {key: value for key, value in (model.card.get("resolved") or {}).items() if key not in {"datasets"}}
+    asked = model.card.get("spec") or {}
+    return {
+        "figures": {key: value for key, value in figures.items() if value is not None},
+        "dropped_rows": dropped,
+        "recipe": [(label, value) for _path, label, value in resolved_rows({**asked, **resolved}) if value not in (None, [], "")],
+        "has_curve": model.job_id is not None and MetricPoint.objects.filter(job=model.job_id, name="loss").exists(),
+    }
+
+
+def outcomes(jobs: list[Job]) -> list[tuple[str, list[Any]]]:
+    """(figure, value of each run) for the figures that any of them has."""
+    names = [
+        "steps",
+        "tokens",
+        "final_loss",
+        "held_out_loss",
+        "first_held_out_loss",
+        "seconds",
+        "tokens_per_second",
+        "parameters",
+    ]
+    results = [job.result or {} for job in jobs]
+    return [(name, [result.get(name) for result in results]) for name in names if any(name in result for result in results)]

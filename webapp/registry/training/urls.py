@@ -1,0 +1,15 @@
+"""Pages of training, below /w/<slug>/training/."""
+
+from django.urls import path
+
+from webapp.registry.training import views
+
+urlpatterns = [
+    path("", views.run_list, name="training"),
+    path("new/<str:kind>/", views.run_new, name="training_new"),
+    path("check/<str:kind>/", views.run_check, name="training_check"),
+    path("compare/", views.compare, name="training_compare"),
+    path("compare/figures/<str:name>/", views.compare_figure, name="training_compare_figure"),
+    path("runs/<int:job_id>/examples/", views.run_examples, name="training_examples"),
+    path("runs/<int:job_id>/figures/<str:name>/", views.run_figure, name="training_figure"),
+]

@@ -1,0 +1,144 @@
+"""Pages of training: the list of runs, the form, what a run shows live, and the comparison of runs."""
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.http import require_http_methods, require_safe
+from pydantic import ValidationError
+
+from webapp.accounts.access import may
+from webapp.accounts.models import Role, User, Workspace
+from webapp.accounts.pages import page, workspace_page
+from webapp.core.errors import NotFound, UserError, translate
+from webapp.core.paging import paginate
+from webapp.jobs.access import access_job
+from webapp.jobs.models import Job
+from webapp.registry.training import figures, forms, runs, services
+from webapp.registry.training.checks import check_version
+from webapp.registry.training.previews import preview
+
+TABS = ("sft", "pretrain", "tokenizer")
+
+
+def asker(request: HttpRequest) -> User:
+    return request.user  # type: ignore[return-value]
+
+
+@require_safe
+@workspace_page()
+def run_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    kind = request.GET.get("kind", "")
+    found = paginate(runs.workspace_runs(workspace, kind), cursor=request.GET.get("cursor"), limit=30)
+    context = {
+        "runs": found,
+        "kind": kind,
+        "tabs": forms.tab_labels(),
+        "may_manage": may(asker(request), workspace, Role.MANAGER),
+    }
+    template = "training/_runs.html" if request.headers.get("HX-Request") else "training/list.html"
+    if template.startswith("training/_"):
+        return render(request, template, {"workspace": workspace, **context})
+    return page(request, template, workspace, "training", **context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@workspace_page(role=Role.MANAGER)
+def run_new(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResponse:
+    """The form of one kind of run; everything is filled in sensibly, so that Start works at once."""
+    form = forms.TrainingForm(workspace, kind, request.POST if request.method == "POST" else request.GET)
+    status = 200
+    if request.method == "POST":
+        try:
+            job = services.start_from_form(
+                user=asker(request),
+                slug=workspace.slug,
+                kind=kind,
+                values=form.values(),
+                idempotency_key=request.POST.get("idempotency_key") or None,
+            )
+            return redirect("job", workspace.slug, job.pk)
+        except ValidationError as error:
+            form.mark(error)
+            status = 422
+        except UserError as error:
+            form.errors.append(translate(error.template, error.params))
+            status = 422
+    context = {"form": form, "kind": kind, "tabs": forms.tab_labels(), "idempotency_key": uuid.uuid4().hex}
+    response = page(request, "training/new.html", workspace, "training", **context)
+    response.status_code = status
+    return response
+
+
+@require_safe
+@workspace_page()
+def run_check(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResponse:
+    """What the chosen dataset gives the method: usable or not and why, and a first example with its mask."""
+    services.spec_class(kind)
+    context: dict[str, Any] = {"workspace": workspace, "kind": kind}
+    version_id, base_id = forms.number(request.GET.get("datasets")), forms.number(request.GET.get("base_model"))
+    if version_id is not None:
+        try:
+            version = services.usable_version(asker(request), workspace, version_id)
+            context |= {"version": version, "check": check_version(version, kind)}
+            if kind == "sft" and base_id is not None:
+                instruction, system = request.GET.get("instruction") or None, request.GET.get("system_prompt") or None
+                context["preview"] = preview(asker(request), workspace, version, base_id, instruction, system)
+        except UserError as error:
+            context["error"] = translate(error.template, error.params)
+    return render(request, "training/_check.html", context)
+
+
+def find_run(request: HttpRequest, workspace: Workspace, job_id: int) -> Job:
+    job = access_job(asker(request), job_id)
+    if job.workspace_id != workspace.pk or job.kind not in runs.RUN_KINDS:
+        raise NotFound
+    return job
+
+
+@require_safe
+@workspace_page()
+def run_figure(request: HttpRequest, workspace: Workspace, job_id: int, name: str) -> HttpResponse:
+    if name not in figures.FIGURES:
+        raise NotFound
+    return JsonResponse(figures.run_figure(find_run(request, workspace, job_id), name))
+
+
+@require_safe
+@workspace_page()
+def run_examples(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+    """The part of a run's page that changes while it runs, besides the curves."""
+    job = find_run(request, workspace, job_id)
+    return render(request, "training/_examples.html", {"workspace": workspace, "job": job, **runs.run_context(job)})
+
+
+def chosen_runs(request: HttpRequest, workspace: Workspace) -> list[Job]:
+    given = ",".join(request.GET.getlist("runs")).split(",")
+    numbers = [int(text) for text in given if text.isdigit() and len(text) < 18]
+    if not numbers:
+        raise UserError("train.nothing_to_compare", "No run is chosen; tick the runs to compare in the list.", status=422)
+    return runs.access_runs(workspace, numbers)
+
+
+@require_safe
+@workspace_page()
+def compare(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    chosen = chosen_runs(request, workspace)
+    context = {
+        "runs": chosen,
+        "numbers": ",".join(str(job.pk) for job in chosen),
+        "rows": runs.settings_difference(chosen),
+        "outcomes": runs.outcomes(chosen),
+        "figures": [("loss", gettext("Loss")), ("tokens_per_second", gettext("Tokens per second"))],
+    }
+    return page(request, "training/compare.html", workspace, "training", charts=True, **context)
+
+
+@require_safe
+@workspace_page()
+def compare_figure(request: HttpRequest, workspace: Workspace, name: str) -> HttpResponse:
+    if name not in figures.FIGURES:
+        raise NotFound
+    return JsonResponse(figures.comparison_figure(chosen_runs(request, workspace), name))
