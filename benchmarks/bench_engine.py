@@ -131,12 +131,13 @@ class InProcess:
     def __init__(self, model: Path, cache: Path, vocabulary: int, weights: Any, threads: int) -> None:
         from workers.engine import gguf_export
         from workers.engine.checkpoint import Checkpoint
-        from workers.engine.engines.openvino import OpenVINOEngine
+        from workers.engine.engines.openvino import OpenVINOStepper
+        from workers.engine.engines.stepped import run_in_thread
 
         checkpoint = Checkpoint(model)
         chosen = gguf_export.choose_format(checkpoint, weights)
         self._vocabulary, self._salt = vocabulary, 1000
-        self._engine = OpenVINOEngine(
+        stepper = OpenVINOStepper(
             gguf_export.export(checkpoint, chosen, cache),
             checkpoint,
             weights=chosen,
@@ -145,7 +146,7 @@ class InProcess:
             kv_cache_mb=256,
             threads=threads,
         )
-        self._engine.start()
+        self._engine = run_in_thread(stepper, 32)
 
     async def measure(self, streams: int) -> tuple[float, float]:
         from workers.engine.engines.base import Sampling

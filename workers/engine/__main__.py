@@ -85,7 +85,7 @@ async def serve(run: EngineRun, loaded: Loaded, listener: socket, *, token: str,
 
     def announce() -> None:
         address = {"host": run.host, "port": listener.getsockname()[1], "pid": os.getpid()}
-        write_json(Path(run.ready_file), {**address, **served.facts, "memory_bytes": resident_bytes()})
+        write_json(Path(run.ready_file), {**address, **served.facts, "memory_bytes": resident_bytes(served.engine.pids)})
 
     server = Server(make_app(served, token), announce)
     try:

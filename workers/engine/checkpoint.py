@@ -187,11 +187,6 @@ class Checkpoint:
         weight = self.tensors[name].read()
         return self.adapter.merge(name, weight) if self.adapter else weight
 
-    def quick_key(self) -> str:
-        """A short name for these files that needs no reading of weights: names, sizes and times of change."""
-        facts = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in self._files()]
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
-
     def digest(self) -> str:
         """SHA-256 (hex) over every file that shapes the output: weights, config, tokenizer, adapter."""
         digest = hashlib.sha256()

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,19 @@ async def metrics(request: Request) -> Response:
             "kv_cache_bytes": now.kv_cache_bytes,
             "tokens_generated": served.meter.total,
             "tokens_per_second": served.meter.per_second(),
-            "memory_bytes": resident_bytes(),
+            "memory_bytes": resident_bytes(served.engine.pids),
             **served.facts,
         }
     )
 
 
-def resident_bytes() -> int:
-    """Memory of this process that lies in RAM."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def resident_bytes(others: Sequence[int] = ()) -> int:
+    """Memory of this process and of `others` that lies in RAM."""
+    total = 0
+    for pid in ("self", *others):
+        statm = Path(f"/proc/{pid}/statm")
+        total += int(statm.read_text(encoding="ascii").split()[1]) if statm.exists() else 0
+    return total * os.sysconf("SC_PAGE_SIZE")
 
 
 class Server(uvicorn.Server):

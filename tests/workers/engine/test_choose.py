@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +13,6 @@ import openai
 import pytest
 
 from tests.workers.engine.tiny import TOKEN, EngineProcess, write_model
-from workers.engine.checkpoint import Checkpoint
-from workers.engine.choose import CrashCount
 
 SCALED = {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}}
 
@@ -93,14 +92,46 @@ def test_unusable_run_file_ends_with_2(tmp_path: Path) -> None:
     assert b"usage" in ended.stderr
 
 
-def test_two_crashes_while_loading_turn_to_transformers(tmp_path: Path, tiny_llama: Path) -> None:
-    checkpoint = Checkpoint(tiny_llama)
-    for _ in range(2):
-        CrashCount(tmp_path / "cache", checkpoint).__enter__()  # and the process is gone
-    process = EngineProcess(tmp_path, tiny_llama).wait_ready()
+def children_of(process: EngineProcess) -> list[int]:
+    pid = process.process.pid
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
+def test_native_crash_while_loading_turns_to_transformers(tmp_path: Path, tiny_llama: Path) -> None:
+    process = EngineProcess(tmp_path, tiny_llama)
+    while not (children := children_of(process)):
+        time.sleep(0.005)
+    os.kill(children[0], signal.SIGFPE)
+    process.wait_ready()
     assert process.ready["engine"] == "transformers"
-    assert "crashed" in process.ready["fallback"]
-    process.stop()
+    assert "its process ended with code" in process.ready["fallback"]
+    assert process.stop() == 0
+
+
+def test_native_crash_while_serving_ends_the_server_so_that_it_is_started_anew(tmp_path: Path, tiny_llama: Path) -> None:
+    process = EngineProcess(tmp_path, tiny_llama).wait_ready()
+    (child,) = children_of(process)
+    with process.http() as http:
+        body = {"prompt": "Please", "max_tokens": 200, "ignore_eos": True, "stream": True}
+        with http.stream("POST", "/v1/completions", json=body) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            os.kill(child, signal.SIGKILL)
+            rest = [line for line in lines if line]
+    assert "engine_stopping" in rest[-1]
+    assert process.process.wait(20) == 1
+    assert "ended unexpectedly" in json.loads((tmp_path / "error.json").read_text(encoding="utf-8"))["message"]
+
+
+def test_server_killed_outright_takes_the_model_with_it(tmp_path: Path, tiny_llama: Path) -> None:
+    process = EngineProcess(tmp_path, tiny_llama).wait_ready()
+    (child,) = children_of(process)
+    process.process.kill()
+    process.process.wait()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}").exists():
+        assert time.monotonic() < deadline, "the computing process lives on"
+        time.sleep(0.02)
 
 
 FAKE_LMDEPLOY = '''
@@ -162,17 +193,14 @@ def test_lmdeploy_is_launched_fed_with_tokens_and_ended(tmp_path: Path, tiny_lla
             client.completions.create(model="tiny", prompt=[70], presence_penalty=1)
         with pytest.raises(openai.BadRequestError, match="no log-probabilities of a prompt"):
             client.completions.create(model="tiny", prompt=[70, 71], echo=True, logprobs=1)
-    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text(encoding="ascii").split()
-    assert len(children) == 1
+    (child,) = children_of(process)
     assert process.stop() == 0
-    assert not Path(f"/proc/{children[0]}").exists()
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_lmdeploy_that_dies_ends_the_server(tmp_path: Path, tiny_llama: Path, stand_in: dict[str, str]) -> None:
     process = EngineProcess(tmp_path / "run", tiny_llama, stand_in).wait_ready()
-    pid = process.process.pid
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    os.kill(int(child), 9)
+    os.kill(children_of(process)[0], signal.SIGKILL)
     started = time.monotonic()
     assert process.process.wait(20) == 1
     assert time.monotonic() - started < 10

@@ -14,7 +14,8 @@ from tests.workers.engine.tiny import greedy, load_reference, token_logprobs, wr
 from workers.engine import gguf_export
 from workers.engine.checkpoint import Checkpoint
 from workers.engine.engines.base import Sampling
-from workers.engine.engines.openvino import OpenVINOEngine
+from workers.engine.engines.openvino import OpenVINOStepper
+from workers.engine.engines.stepped import run_in_thread
 from workers.engine.vocabulary import Vocabulary, spell
 from workers.spec.errors import UserError
 
@@ -23,7 +24,7 @@ PROMPT = [(7 * index) % 390 + 5 for index in range(90)]
 
 def run_openvino(checkpoint: Checkpoint, weights: str, cache: Path, count: int = 16) -> tuple[list[int], np.ndarray]:
     """Greedy tokens after PROMPT, and the log-probabilities of PROMPT."""
-    engine = OpenVINOEngine(
+    stepper = OpenVINOStepper(
         gguf_export.export(checkpoint, weights, cache),
         checkpoint,
         weights=weights,
@@ -32,9 +33,9 @@ def run_openvino(checkpoint: Checkpoint, weights: str, cache: Path, count: int =
         kv_cache_mb=16,
         threads=1,
     )
-    engine.start()
 
     async def both() -> tuple[list[int], np.ndarray]:
+        engine = run_in_thread(stepper, 4)
         tokens: list[int] = []
         async for event in engine.generate(PROMPT, Sampling(max_tokens=count, temperature=0.0)):
             tokens += event.token_ids

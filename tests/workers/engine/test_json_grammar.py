@@ -11,7 +11,8 @@ from workers.data.templates import load_template
 from workers.engine import gguf_export
 from workers.engine.checkpoint import Checkpoint
 from workers.engine.engines.base import Grammar, Sampling
-from workers.engine.engines.openvino import OpenVINOEngine
+from workers.engine.engines.openvino import OpenVINOStepper
+from workers.engine.engines.stepped import run_in_thread
 from workers.engine.json_grammar import Untranslatable, grammar_of
 
 FLAGS = {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 3}
@@ -27,11 +28,11 @@ SCHEMAS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_random_model_writes_valid_json(tmp_path: Path, tiny_llama: Path, schema: dict[str, Any]) -> None:
     checkpoint, template = Checkpoint(tiny_llama), load_template(tiny_llama)
-    engine = OpenVINOEngine(
+    stepper = OpenVINOStepper(
         gguf_export.export(checkpoint, "f16", tmp_path), checkpoint,
         weights="f16", context_length=256, max_concurrent=4, kv_cache_mb=16, threads=1,
     )  # fmt: skip
-    engine.start()
+    engine = run_in_thread(stepper, 4)
 
     async def answer(seed: int) -> str:
         sampling = Sampling(

@@ -13,20 +13,20 @@ from tests.workers.engine.test_gguf_export import merge_by_hand, write_adapter
 from tests.workers.engine.tiny import greedy, load_reference, token_logprobs, write_model
 from workers.engine.checkpoint import Checkpoint
 from workers.engine.engines.base import RequestRefused, Sampling
+from workers.engine.engines.stepped import SteppedEngine, run_in_thread
 from workers.engine.engines.torch_sampling import draw
-from workers.engine.engines.transformers import TransformersEngine
+from workers.engine.engines.transformers import TransformersStepper
 
 
 @asynccontextmanager
-async def running_engine(checkpoint: Checkpoint, **options: Any) -> AsyncIterator[TransformersEngine]:
+async def running_engine(checkpoint: Checkpoint, **options: Any) -> AsyncIterator[SteppedEngine]:
     settings: dict[str, Any] = {"context_length": 256, "max_concurrent": 8, "kv_cache_mb": 64, "threads": 1, **options}
-    engine = TransformersEngine(checkpoint, **settings)
-    engine.start()
+    engine = run_in_thread(TransformersStepper(checkpoint, **settings), settings["max_concurrent"])
     yield engine
     await engine.close()
 
 
-async def collect(engine: TransformersEngine, prompt: list[int], **options: Any) -> list[int]:
+async def collect(engine: SteppedEngine, prompt: list[int], **options: Any) -> list[int]:
     sampling = Sampling(**{"temperature": 0.0, **options})
     return [token async for event in engine.generate(prompt, sampling) for token in event.token_ids]
 
@@ -75,8 +75,8 @@ async def test_leaving_frees_the_row(tiny_llama: Path) -> None:
         await anext(events)
         assert engine.metrics().running == 1
         await events.aclose()  # type: ignore[attr-defined]
-        await engine._call(lambda: None)
         assert engine.metrics().running == 0
+        await engine.score([5, 6])  # answered after the row was dropped
         assert engine.metrics().kv_cache_bytes == 0
 
 

@@ -36,6 +36,9 @@ class UnsupportedOption(RequestRefused):
         super().__init__(message)
         self.option = option
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.option, str(self))
+
 
 @dataclass(frozen=True)
 class Grammar:
@@ -117,6 +120,8 @@ class Engine(abc.ABC):
     supports_grammar: bool = False
     failure: str | None = None
     """Why the engine can serve nobody any more; None while all is well."""
+    pids: Sequence[int] = ()
+    """Processes beside the server's own that hold the model."""
 
     @abc.abstractmethod
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncIterator[TokenEvent]:

@@ -30,7 +30,7 @@ from workers.engine.engines.base import (
     TokenEvent,
     UnsupportedOption,
 )
-from workers.engine.engines.stepping import WAITING_PER_RUNNING
+from workers.engine.engines.stepped import WAITING_PER_RUNNING
 from workers.engine.merged import merged_folder
 from workers.spec.errors import UserError
 from workers.spec.serve import EngineRun

@@ -4,12 +4,9 @@ Tokens go in and out as ids; the pipeline's own tokenizer serves only grammars. 
 the reader's F16 graphs crash in bfloat16 on CPUs with AMX, and decoding small models is no faster there.
 """
 
-import asyncio
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +18,7 @@ import openvino_genai
 from workers.engine.checkpoint import Checkpoint, head_size, rope_parameters
 from workers.engine.engines.base import (
     EngineError,
-    EngineMetrics,
     Grammar,
-    RequestRefused,
     Sampling,
     Scores,
     TokenEvent,
@@ -31,16 +26,17 @@ from workers.engine.engines.base import (
 )
 from workers.engine.engines.grammar_check import GrammarCheck
 from workers.engine.engines.openvino_scoring import OpenVINOScorer
-from workers.engine.engines.stepping import Request, SteppingEngine
+from workers.engine.engines.stepper import Load, Outcome, Request, Stepper
 from workers.engine.json_grammar import Untranslatable, grammar_of
 
 BLOCK = 32
 """Tokens of one block of the paged KV cache on a CPU."""
 
 
-class OpenVINOEngine(SteppingEngine):
+class OpenVINOStepper(Stepper):
     name = "openvino"
     supports_grammar = True
+    scores_beside_steps = True
 
     def __init__(
         self,
@@ -53,14 +49,14 @@ class OpenVINOEngine(SteppingEngine):
         kv_cache_mb: int,
         threads: int,
     ) -> None:
-        super().__init__(max_concurrent)
+        self._max_concurrent = max_concurrent
         self.weights = weights
         self.kv_precision = "f16" if weights == "f16" else "u8"
         blocks = max(kv_cache_mb * 2**20 // (BLOCK * bytes_per_token(checkpoint.config, self.kv_precision)), 4)
         # One block stays free: the scheduler needs it while a sequence that fills the cache is finished.
         self.context_length = min(context_length, (blocks - 1) * BLOCK)
         self._blocks = blocks
-        self._vocabulary_size = int(checkpoint.config["vocab_size"])
+        self.vocabulary_size = int(checkpoint.config["vocab_size"])
         self._handles: dict[Request, Any] = {}
         self._ledger = PrefixLedger(blocks)
         self._grammars = GrammarCheck(checkpoint)
@@ -81,16 +77,17 @@ class OpenVINOEngine(SteppingEngine):
                 "sampler_num_threads": 1,
             },
         )
+        self._try_out()
 
     def _scheduler(self) -> Any:
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.num_kv_blocks = self._blocks
         scheduler.enable_prefix_caching = True
         scheduler.dynamic_split_fuse = True
-        scheduler.max_num_seqs = self.max_concurrent
+        scheduler.max_num_seqs = self._max_concurrent
         return scheduler
 
-    def try_out(self) -> None:
+    def _try_out(self) -> None:
         """Compute one token before anybody relies on the engine: graphs may load and still not run."""
         config = generation_config(Sampling(max_tokens=1, temperature=0.0))
         handle = self._pipeline.add_request(0, openvino.Tensor(np.zeros((1, 1), np.int64)), config)
@@ -98,57 +95,36 @@ class OpenVINOEngine(SteppingEngine):
             self._pipeline.step()
         handle.read_all()
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncIterator[TokenEvent]:
-        plain = super().generate(prompt, sampling)
-        return plain if sampling.grammar is None else self._checked(sampling, plain)
+    def prepare(self, sampling: Sampling) -> None:
+        if sampling.grammar is not None:
+            self._grammars.check(sampling.grammar, generation_config(replace(sampling, max_tokens=1)))
 
-    async def _checked(self, sampling: Sampling, events: AsyncIterator[TokenEvent]) -> AsyncIterator[TokenEvent]:
-        assert sampling.grammar is not None
-        config = generation_config(replace(sampling, max_tokens=1))
-        await asyncio.to_thread(self._grammars.check, sampling.grammar, config)
-        async with aclosing(events) as checked:  # type: ignore[type-var]
-            async for event in checked:
-                yield event
+    def score(self, tokens: list[int], top: int) -> Scores:
+        return self._scorer.score(tokens, top)
 
-    async def score(self, tokens: Sequence[int], top: int = 0) -> Scores:
-        self._check_vocabulary(tokens)
-        return await asyncio.to_thread(self._scorer.score, list(tokens), top)
-
-    def metrics(self) -> EngineMetrics:
+    def load(self) -> Load:
         metrics = self._pipeline.get_metrics()
-        return EngineMetrics(
-            running=min(len(self._live), self.max_concurrent),
-            waiting=max(0, len(self._live) - self.max_concurrent),
-            kv_cache_usage=round(metrics.cache_usage / 100, 4) if self._live else 0.0,
-            kv_cache_bytes=metrics.kv_cache_size_in_bytes,
-        )
+        return Load(round(metrics.cache_usage / 100, 4), metrics.kv_cache_size_in_bytes)
 
-    # On the engine's thread
-
-    def _has_work(self) -> bool:
+    def has_work(self) -> bool:
         return bool(self._handles)
 
-    def _admit(self, request: Request) -> None:
-        self._check_vocabulary(request.prompt)
+    def admit(self, request: Request) -> None:
         config = generation_config(request.sampling)
         tokens = openvino.Tensor(np.array([request.prompt], dtype=np.int64))
         self._handles[request] = self._pipeline.add_request(request.id, tokens, config)
         self._ledger.open(request)
 
-    def _check_vocabulary(self, tokens: Sequence[int]) -> None:
-        if max(tokens) >= self._vocabulary_size or min(tokens) < 0:
-            raise RequestRefused("The prompt holds a token id outside the model's vocabulary.")
-
-    def _drop(self, request: Request) -> None:
+    def drop(self, request: Request) -> None:
         self._ledger.forget(request)
         handle = self._handles.pop(request, None)
         if handle is not None:
             handle.cancel()
             self._pipeline.step()  # frees the blocks now, not when somebody else comes
 
-    def _step(self) -> list[tuple[Request, TokenEvent | EngineError]]:
+    def step(self) -> list[tuple[Request, Outcome]]:
         self._pipeline.step()
-        results: list[tuple[Request, TokenEvent | EngineError]] = []
+        results: list[tuple[Request, Outcome]] = []
         for request, handle in list(self._handles.items()):
             event = self._read(request, handle)
             if event is not None:

@@ -6,7 +6,6 @@ padded on the left. Models whose cache is more than keys and values (sliding, re
 
 import inspect
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,8 @@ from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
 from workers.engine.checkpoint import Adapter, Checkpoint, head_size
-from workers.engine.engines.base import EngineError, EngineMetrics, RequestRefused, Scores, TokenEvent
-from workers.engine.engines.stepping import Request, SteppingEngine, first_line
+from workers.engine.engines.base import EngineError, Scores, TokenEvent
+from workers.engine.engines.stepper import Load, Outcome, Request, Stepper, first_line
 from workers.engine.engines.torch_sampling import draw, rank
 from workers.spec.errors import UserError
 
@@ -78,54 +77,37 @@ def _pad(states: torch.Tensor, length: int) -> torch.Tensor:
     return torch.nn.functional.pad(states, (0, 0, length - states.shape[2], 0))
 
 
-class TransformersEngine(SteppingEngine):
+class TransformersStepper(Stepper):
     name = "transformers"
     streams_alternatives = True
 
     def __init__(
         self, checkpoint: Checkpoint, *, context_length: int, max_concurrent: int, kv_cache_mb: int, threads: int
     ) -> None:
-        super().__init__(max_concurrent)
+        self._max_concurrent = max_concurrent
         torch.set_num_threads(threads)
         self.context_length = context_length
         dtype = torch.bfloat16 if checkpoint.parameters >= LARGE_MODEL else torch.float32
         self.weights = str(dtype).removeprefix("torch.").replace("bfloat", "bf").replace("float", "f")
         self._model = load_model(checkpoint, dtype)
-        self._vocabulary_size = int(self._model.get_input_embeddings().weight.shape[0])
+        self.vocabulary_size = int(self._model.get_input_embeddings().weight.shape[0])
         self._keeps_logits = "logits_to_keep" in inspect.signature(self._model.forward).parameters
         self._bytes_per_token = _bytes_per_token(checkpoint.config, dtype.itemsize)
         self._cache_bytes = kv_cache_mb * 2**20
         self._waiting: deque[Request] = deque()
         self._batches: list[Batch] = []
 
-    async def score(self, tokens: Sequence[int], top: int = 0) -> Scores:
-        given = list(tokens)
-        self._check_vocabulary(given)
-        return await self._call(lambda: self._score(given, top))
+    def load(self) -> Load:
+        used = sum(batch.mask.numel() for batch in self._batches) * self._bytes_per_token
+        return Load(round(min(used / self._cache_bytes, 1.0), 4), used)
 
-    def metrics(self) -> EngineMetrics:
-        used = sum(batch.mask.numel() for batch in list(self._batches)) * self._bytes_per_token
-        return EngineMetrics(
-            running=min(len(self._live), self.max_concurrent),
-            waiting=max(0, len(self._live) - self.max_concurrent),
-            kv_cache_usage=round(min(used / self._cache_bytes, 1.0), 4),
-            kv_cache_bytes=used,
-        )
-
-    # On the engine's thread
-
-    def _has_work(self) -> bool:
+    def has_work(self) -> bool:
         return bool(self._waiting or self._batches)
 
-    def _admit(self, request: Request) -> None:
-        self._check_vocabulary(request.prompt)
+    def admit(self, request: Request) -> None:
         self._waiting.append(request)
 
-    def _check_vocabulary(self, tokens: Sequence[int]) -> None:
-        if max(tokens) >= self._vocabulary_size or min(tokens) < 0:
-            raise RequestRefused("The prompt holds a token id outside the model's vocabulary.")
-
-    def _drop(self, request: Request) -> None:
+    def drop(self, request: Request) -> None:
         if request in self._waiting:
             self._waiting.remove(request)
         for batch in self._batches:
@@ -136,8 +118,8 @@ class TransformersEngine(SteppingEngine):
         self._batches = [batch for batch in self._batches if batch.rows]
 
     @torch.inference_mode()
-    def _step(self) -> list[tuple[Request, TokenEvent | EngineError]]:
-        results: list[tuple[Request, TokenEvent | EngineError]] = []
+    def step(self) -> list[tuple[Request, Outcome]]:
+        results: list[tuple[Request, Outcome]] = []
         for batch in self._batches:
             results += self._advance(batch, self._forward(batch))
         # One prompt at a time: the rows that are answering wait for it no longer than they must.
@@ -151,9 +133,9 @@ class TransformersEngine(SteppingEngine):
         if rows == 0:
             return True
         positions = sum(batch.mask.numel() for batch in self._batches) + len(request.prompt)
-        return rows < self.max_concurrent and positions * self._bytes_per_token < self._cache_bytes
+        return rows < self._max_concurrent and positions * self._bytes_per_token < self._cache_bytes
 
-    def _begin(self, request: Request) -> list[tuple[Request, TokenEvent | EngineError]]:
+    def _begin(self, request: Request) -> list[tuple[Request, Outcome]]:
         generator = torch.Generator()
         if request.sampling.seed is None:
             generator.seed()
@@ -200,9 +182,9 @@ class TransformersEngine(SteppingEngine):
         )
         return output.logits[:, -1]
 
-    def _advance(self, batch: Batch, logits: torch.Tensor) -> list[tuple[Request, TokenEvent | EngineError]]:
+    def _advance(self, batch: Batch, logits: torch.Tensor) -> list[tuple[Request, Outcome]]:
         """Draw a token for each row; rows that end leave the batch."""
-        results: list[tuple[Request, TokenEvent | EngineError]] = []
+        results: list[tuple[Request, Outcome]] = []
         kept = []
         logits = logits.float()
         for index, row in enumerate(batch.rows):
@@ -232,7 +214,7 @@ class TransformersEngine(SteppingEngine):
         return event
 
     @torch.inference_mode()
-    def _score(self, tokens: list[int], top: int) -> Scores:
+    def score(self, tokens: list[int], top: int) -> Scores:
         scores = Scores([0.0], [[]] if top else [])
         cache: Any = None
         for start in range(0, len(tokens) - 1, CHUNK):
