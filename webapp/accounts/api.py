@@ -66,7 +66,7 @@ class KeyOut(Schema):
 @router.get("/workspaces", response=Workspaces)
 def list_workspaces(request: HttpRequest) -> dict[str, object]:
     """The workspaces that you are a member of."""
-    return {"items": list(Workspace.objects.filter(memberships__user=request.user).order_by("id"))}
+    return {"items": list(Workspace.objects.filter(memberships__user=request.user.pk).order_by("id"))}
 
 
 @router.post("/workspaces", response={201: WorkspaceOut})

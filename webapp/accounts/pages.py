@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import Role, Workspace
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def workspace_page(*, role: str = Role.VIEWER) -> Callable[[View], View]:
@@ -20,7 +21,7 @@ def workspace_page(*, role: str = Role.VIEWER) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @login_required
         @functools.wraps(view)
-        def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
             workspace = access_workspace(request.user, slug, role=role)  # type: ignore[arg-type]
             request.session["workspace"] = workspace.slug
             return view(request, workspace, *args, **kwargs)

@@ -133,5 +133,5 @@ def revoke_key(request: HttpRequest, workspace: Workspace, key_id: int) -> HttpR
 def set_password(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     values = checked(forms.PasswordForm(request.POST))
     services.set_password(user=request.user, password=values["password"])  # type: ignore[arg-type]
-    login(request, request.user, backend=BACKEND)
+    login(request, request.user, backend=BACKEND)  # type: ignore[arg-type]
     return redirect("settings", workspace.slug)

@@ -7,6 +7,7 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
 
 from webapp.core.errors import UserError, error_body, translate
 
@@ -34,22 +35,14 @@ def content_security_policy(get_response: Handler) -> Callable[[HttpRequest], Ht
         return asynchronous
 
     def synchronous(request: HttpRequest) -> HttpResponse:
-        return protect(get_response(request))
+        response: HttpResponse = get_response(request)
+        return protect(response)
 
     return synchronous
 
 
-class UserErrors:
+class UserErrors(MiddlewareMixin):
     """Answers a UserError raised by a view with its sentence and status."""
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, UserError):

@@ -59,7 +59,7 @@ def queue_order(resource: str | None = None) -> list[Job]:
     running = Job.objects.filter(state__in=[State.RUNNING, State.STOPPING])
     if resource:
         queued, running = queued.filter(resource=resource), running.filter(resource=resource)
-    turns = Counter(running.values_list("created_by_id", flat=True))
+    turns: Counter[int | None] = Counter(running.values_list("created_by_id", flat=True))
     ordered: list[tuple[int, int, datetime, int, Job]] = []
     for job in queued.order_by("-priority", "queued_at", "id")[:QUEUE_WINDOW]:
         ordered.append((-job.priority, turns[job.created_by_id], job.queued_at, job.pk, job))

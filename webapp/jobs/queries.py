@@ -56,7 +56,8 @@ def _estimates(resource: str) -> list[QueueEntry]:
     for job in Job.objects.filter(resource=resource, state__in=[State.RUNNING, State.STOPPING]):
         average = usual_seconds(job.kind)
         ran = (now - job.started_at).total_seconds() if job.started_at else 0.0
-        free_at.append(job.eta_seconds if job.eta_seconds is not None else max(1.0, average - ran))
+        known = job.eta_seconds
+        free_at.append(known if known is not None else max(1.0, average - ran))
     free_at = sorted(free_at)[:slots] + [0.0] * max(0, slots - len(free_at))
     entries = []
     for position, job in enumerate(queue_order(resource), start=1):

@@ -193,7 +193,7 @@ def _failed(job: Job, kind: JobKind, code: int) -> None:
     if job.error_code and code in {EXIT_BAD_INPUT, 1}:
         error = UserError(job.error_code, job.error_template, **job.error_params)
     else:
-        error = UserError("job.exit_code", "The program ended with code {code}; its log says more.", code=code)
+        error = UserError("job.exit_code", "The program ended with code {number}; its log says more.", number=code)
     fail(job, error)
 
 

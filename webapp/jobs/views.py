@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -12,7 +13,7 @@ from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, translate
 from webapp.core.paging import paginate
-from webapp.jobs import queries, services, workers_alive
+from webapp.jobs import paths, queries, services, workers_alive
 from webapp.jobs.access import access_job
 from webapp.jobs.kinds import all_kinds, get_kind
 from webapp.jobs.models import ENDED, Artifact, Job, JobEvent, State
@@ -92,11 +93,11 @@ def job_page(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpRes
 
 @require_safe
 @workspace_page()
-def job_log(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+def job_log(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponseBase:
     """The log's tail as a fragment; `?raw=1` downloads the file."""
     job = job_context(request, workspace, job_id)["job"]
     if request.GET.get("raw"):
-        path = queries.paths.log_file(job.pk)
+        path = paths.log_file(job.pk)
         if not path.exists():
             raise NotFound
         return FileResponse(path.open("rb"), as_attachment=True, filename=f"job-{job.pk}.log", content_type="text/plain")
@@ -114,7 +115,7 @@ def job_figure(request: HttpRequest, workspace: Workspace, job_id: int, names: s
 
 @require_safe
 @workspace_page()
-def job_artifact(request: HttpRequest, workspace: Workspace, job_id: int, name: str) -> HttpResponse:
+def job_artifact(request: HttpRequest, workspace: Workspace, job_id: int, name: str) -> HttpResponseBase:
     job = job_context(request, workspace, job_id)["job"]
     artifact = Artifact.objects.filter(job=job, name=name).first()
     path = queries.artifact_path(job, artifact.path) if artifact else None

@@ -23,6 +23,7 @@ from webapp.serving.models import Deployment
 from webapp.serving.services import create_deployment
 from workers.spec.serve import ServeSpec
 from workers.starter import catalog
+from workers.starter.shop import Name
 
 SLUG = "demo"
 FAMILY = "shuyuan-starter"
@@ -51,7 +52,7 @@ def prepare() -> None:
     storage.write_atomically(settings.DATA_DIR / "demo.prepared", [b"1\n"])
 
 
-def both(name: catalog.Name) -> str:
+def both(name: Name) -> str:
     """Rows have one name, so the demo's say it in both languages."""
     return f"{name.zh} {name.en}"
 

@@ -138,12 +138,12 @@ def _evaluation(workspace: Workspace) -> Station:
 
 def _deployment(workspace: Workspace) -> Station:
     counted = Deployment.objects.filter(workspace=workspace).aggregate(
-        wanted=Count("id", filter=Q(wanted=Wanted.RUNNING)),
+        asked=Count("id", filter=Q(wanted=Wanted.RUNNING)),
         ready=Count("id", filter=Q(wanted=Wanted.RUNNING, health=Health.READY)),
         failed=Count("id", filter=Q(wanted=Wanted.RUNNING, health=Health.FAILED)),
     )
     facts: list[tuple[str, str | Promise]] = [
-        (f"{counted['ready']} / {counted['wanted']}" if counted["wanted"] else "0", _("deployments ready")),
+        (f"{counted['ready']} / {counted['asked']}" if counted["asked"] else "0", _("deployments ready")),
     ]
     url = reverse("deployments", args=[workspace.slug])
     station = Station("deployment", _("Deployment"), icon="rocket", url=url, facts=facts, invitation=_("Deploy a model"))

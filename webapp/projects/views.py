@@ -16,7 +16,7 @@ from webapp.projects import queries
 @login_required
 def start(request: HttpRequest) -> HttpResponse:
     """To the workspace used last, or the first one; a member of none gets one of their own."""
-    mine = Workspace.objects.filter(memberships__user=request.user).order_by("-is_demo", "id")
+    mine = Workspace.objects.filter(memberships__user=request.user.pk).order_by("-is_demo", "id")
     workspace = mine.filter(slug=request.session.get("workspace", "")).first() or mine.first()
     if workspace is None:
         workspace = create_workspace(user=request.user, name=f"{request.user}")  # type: ignore[arg-type]
