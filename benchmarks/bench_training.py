@@ -1,11 +1,11 @@
-"""Tokens per second of this project's training programs beside a plain transformers Trainer: same model, data, steps, machine.
+"""Tokens per second of this project's training loop beside a plain transformers Trainer: same model, data and machine.
 
-Prints one JSON line per runner and case, then one line with the ratios. Runs are taken in turn, `--rounds` times; the best
-of each counts, because other work on the machine only ever slows a run down. `python benchmarks/bench_training.py --quick`.
+Both run in one process and take turns step by step, so that other work on the machine meets both alike. The Trainer does
+what transformers' own examples do: padded batches for answers, blocks of a running text for pre-training; once in f32 (its
+default) and once with bf16. Prints one JSON line per case. `python benchmarks/bench_training.py --steps 4` is quick.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -14,19 +14,26 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+if TYPE_CHECKING:
+    import torch
+
+    from workers.train.loop import Loop
+
 SMALL = {"hidden_size": 320, "layers": 7, "heads": 5, "intermediate_size": 864, "context_length": 1024}
 MEDIUM = {"hidden_size": 768, "layers": 12, "heads": 12, "intermediate_size": 2048, "context_length": 1024}
 CASES: dict[str, dict[str, Any]] = {
-    "pretrain-10M": {"kind": "pretrain", "shape": SMALL, "tokens": 40_000, "lora": False},
-    "sft-full-10M": {"kind": "sft", "shape": SMALL, "tokens": 40_000, "lora": False},
-    "sft-lora-90M": {"kind": "sft", "shape": MEDIUM, "tokens": 12_000, "lora": True},
+    "pretrain-10M": {"kind": "pretrain", "shape": SMALL, "lora": False},
+    "sft-full-10M": {"kind": "sft", "shape": SMALL, "lora": False},
+    "sft-lora-90M": {"kind": "sft", "shape": MEDIUM, "lora": True},
 }
 BATCH = 8
 BLOCK = 512
+WARM_UP = 2
+"""Steps of each side before the clock runs."""
 
 
 def words(dice: random.Random, count: int) -> str:
@@ -71,80 +78,118 @@ def make_files(folder: Path, case: dict[str, Any]) -> int:
     return BATCH * sum(len(template.encode(row["messages"]).token_ids) for row in rows) // len(rows)
 
 
-def run_ours(folder: Path, case: dict[str, Any], threads: int, batch_tokens: int) -> dict[str, Any]:
-    data, run_dir = folder / "data.jsonl", Path(tempfile.mkdtemp(dir=folder))
+def our_loop(folder: Path, case: dict[str, Any], threads: int, batch_tokens: int) -> "Loop":
+    """The loop of the real program, ready to step."""
+    from workers.program import Program
+    from workers.spec.run import RunFile
+    from workers.spec.train import PretrainSpec, SftSpec
+    from workers.train.pretrain import PretrainJob
+    from workers.train.session import Session
+    from workers.train.sft import SftJob
+
     spec: dict[str, Any] = {"name": "bench", "datasets": [1], "base_model": 1, "epochs": 1, "held_out_fraction": 0}
     spec |= {"optimisation": {"tokens_per_step": batch_tokens, "learning_rate": 1e-3}}
-    spec |= {"sequence_length": BLOCK} if case["kind"] == "pretrain" else {"method": "lora" if case["lora"] else "full"}
     facts = {"id": 1, "name": "bench"}
-    run = {
-        "job": 1,
-        "kind": case["kind"],
-        "spec": spec,
-        "inputs": {
-            "dataset": facts
-            | {"kind": "dataset", "path": str(data), "sha256": hashlib.sha256(data.read_bytes()).hexdigest(), "count": 1},
-            "base_model": facts | {"kind": "model", "path": str(folder / "base")},
-        },
-        "run_dir": str(run_dir),
-        "output_dir": str(run_dir / "out"),
-        "threads": threads,
+    inputs = {
+        "dataset": {**facts, "kind": "dataset", "path": str(folder / "data.jsonl"), "sha256": "0", "count": 1},
+        "base_model": {**facts, "kind": "model", "path": str(folder / "base")},
     }
-    (run_dir / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    began = time.time()
-    subprocess.run([sys.executable, "-m", "workers.train", str(run_dir / "run.json")], cwd=ROOT, check=True)
-    result = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
-    events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    first = next(event["t"] for event in events if event["type"] == "metric" and "loss" in event["values"])
-    return {
-        "tokens": result["tokens"],
-        "tokens_per_second": result["tokens_per_second"],
-        "loss": result["final_loss"],
-        "first_loss_after_seconds": round(first - began, 2),
-        "precision": result["resolved"]["precision"],
-    }
+    places = {"run_dir": str(folder / "run"), "output_dir": str(folder / "run/out"), "threads": threads}
+    run = RunFile.model_validate({"job": 1, "kind": case["kind"], "spec": spec, "inputs": inputs, **places})
+    program = Program(run)
+    job: PretrainJob | SftJob
+    if case["kind"] == "pretrain":
+        settings = PretrainSpec.model_validate({**spec, "sequence_length": BLOCK})
+        job = PretrainJob(Session(program, settings), settings)
+    else:
+        chosen = SftSpec.model_validate({**spec, "method": "lora" if case["lora"] else "full"})
+        job = SftJob(Session(program, chosen), chosen)
+    job.prepare()
+    return job.loop()
 
 
-def run_trainer(folder: Path, case: dict[str, Any], bf16: bool) -> dict[str, Any]:
-    """The loop of transformers' own examples: padded batches for answers, blocks of a running text for pre-training."""
-    import torch
-    from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
-
+def trainer_rows(folder: Path, case: dict[str, Any]) -> list[tuple[list[int], list[int]]]:
+    """(tokens, labels): blocks of a running text for pre-training, one conversation a row for answers."""
     from workers.data.records import read_records
     from workers.data.templates import load_template
 
     template = load_template(folder / "base")
-    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32, local_files_only=True)
-    if case["lora"]:
-        from peft import LoraConfig, get_peft_model
-
-        model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
-    rows = []
     records = list(read_records(folder / "data.jsonl"))
     if case["kind"] == "pretrain":
         stream = [token for record in records for token in [*template.encode_text(record.text or ""), 0]]
         blocks = [stream[start : start + BLOCK] for start in range(0, len(stream) - BLOCK, BLOCK)]
-        rows = [(block, block) for block in blocks]
-    else:
-        for record in records:
-            encoded = template.encode(record.messages or [])
-            pairs = zip(encoded.token_ids, encoded.train_mask, strict=True)
-            rows.append((encoded.token_ids, [token if learnt else -100 for token, learnt in pairs]))
+        return [(block, block) for block in blocks]
+    rows = []
+    for record in records:
+        encoded = template.encode(record.messages or [])
+        pairs = zip(encoded.token_ids, encoded.train_mask, strict=True)
+        rows.append((encoded.token_ids, [token if learnt else -100 for token, learnt in pairs]))
+    return rows
 
-    def collate(items: list[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
-        longest = max(len(ids) for ids, _ in items)
-        return {
-            "input_ids": torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in items]),
-            "labels": torch.tensor([labels + [-100] * (longest - len(labels)) for _, labels in items]),
-            "attention_mask": torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in items]),
-        }
+
+def collate(items: list[tuple[list[int], list[int]]]) -> "dict[str, torch.Tensor]":
+    import torch
+
+    longest = max(len(ids) for ids, _ in items)
+    return {
+        "input_ids": torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in items]),
+        "labels": torch.tensor([labels + [-100] * (longest - len(labels)) for _, labels in items]),
+        "attention_mask": torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in items]),
+    }
+
+
+def trainer_model(folder: Path, case: dict[str, Any]) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32, local_files_only=True)
+    if case["lora"]:
+        from peft import LoraConfig, get_peft_model
+
+        return get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
+    return model
+
+
+def race(folder: Path, case: dict[str, Any], options: argparse.Namespace, *, bf16: bool, batch_tokens: int) -> dict[str, Any]:
+    """One step of the Trainer, one of ours, and so on: what else the machine does meets both alike."""
+    import torch
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    torch.set_num_threads(options.threads)
+    loop = our_loop(folder, case, options.threads, batch_tokens)
+    rows = trainer_rows(folder, case)
+    clocks = {"wall": time.perf_counter, "processor": time.process_time}
+    spent = {side: dict.fromkeys(clocks, 0.0) for side in ("ours", "trainer")}
+    tokens = {"ours": 0, "trainer": 0}
+
+    class Turns(TrainerCallback):
+        def on_step_begin(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
+            self.begun = {name: clock() for name, clock in clocks.items()}
+
+        def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
+            middle = {name: clock() for name, clock in clocks.items()}
+            before = loop.count.tokens
+            loop.step()
+            after = {name: clock() for name, clock in clocks.items()}
+            if state.global_step <= WARM_UP:
+                return
+            for name in clocks:
+                spent["trainer"][name] += middle[name] - self.begun[name]
+                spent["ours"][name] += after[name] - middle[name]
+            chosen = rows[BATCH * (state.global_step - 1) : BATCH * state.global_step]
+            tokens["trainer"] += sum(len(ids) for ids, _ in chosen)
+            tokens["ours"] += loop.count.tokens - before
+
+    class InOrder(Trainer):
+        def _get_train_sampler(self, *_: Any) -> Any:
+            return torch.utils.data.SequentialSampler(rows)
 
     arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(dir=folder),
+        output_dir=str(folder / "trainer"),
         use_cpu=True,
         bf16=bf16,
         per_device_train_batch_size=BATCH,
-        num_train_epochs=1,
+        max_steps=min(options.steps + WARM_UP, len(rows) // BATCH, loop.recipe.total_steps),
         learning_rate=1e-3,
         save_strategy="no",
         report_to="none",
@@ -152,56 +197,43 @@ def run_trainer(folder: Path, case: dict[str, Any], bf16: bool) -> dict[str, Any
         logging_steps=1000,
         remove_unused_columns=False,
     )
-    trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate)  # type: ignore[arg-type]
-    began = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - began
-    tokens = sum(len(ids) for ids, _ in rows)
-    return {"tokens": tokens, "tokens_per_second": round(tokens / seconds, 1)}
-
-
-def one_trainer_process(folder: Path, name: str, runner: str) -> dict[str, Any]:
-    """Each runner gets a fresh process, as in real use."""
-    command = [sys.executable, __file__, "--child", name, runner, str(folder)]
-    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    found: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return found
+    model = trainer_model(folder, case)
+    InOrder(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[Turns()]).train()
+    speeds = {side: {name: tokens[side] / spent[side][name] for name in clocks} for side in spent}
+    return {
+        "precision": loop.network.precision,
+        "tokens": tokens,
+        "tokens_per_second": {side: round(speeds[side]["wall"], 1) for side in speeds},
+        "tokens_per_processor_second": {side: round(speeds[side]["processor"], 1) for side in speeds},
+        "ratio": round(speeds["ours"]["wall"] / speeds["trainer"]["wall"], 2),
+        "ratio_processor": round(speeds["ours"]["processor"] / speeds["trainer"]["processor"], 2),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="a quarter of the tokens, one round, small model only")
+    parser.add_argument("--steps", type=int, default=12, help="measured steps of each side")
     parser.add_argument("--case", choices=list(CASES))
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        name, runner, folder = options.child
-        print(json.dumps(run_trainer(Path(folder), CASES[name], bf16=runner == "trainer-bf16")))
-        return
     os.environ.update(OMP_NUM_THREADS=str(options.threads), OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1")
-    for name, case in CASES.items():
-        if (options.case and name != options.case) or (options.quick and case["lora"]):
-            continue
-        compare(name, case | ({"tokens": case["tokens"] // 4} if options.quick else {}), options)
-
-
-def compare(name: str, case: dict[str, Any], options: argparse.Namespace) -> None:
-    best: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        batch_tokens = make_files(folder, case)
-        for _ in range(1 if options.quick else options.rounds):
-            for runner in ("ours", "trainer-f32", "trainer-bf16"):
-                ours = runner == "ours"
-                found = (
-                    run_ours(folder, case, options.threads, batch_tokens) if ours else one_trainer_process(folder, name, runner)
-                )
-                print(json.dumps({"case": name, "runner": runner, "threads": options.threads, **found}), flush=True)
-                best[runner] = max(best.get(runner, 0), found["tokens_per_second"])
-    ratios = {f"ours/{runner}": round(best["ours"] / speed, 2) for runner, speed in best.items() if runner != "ours"}
-    print(json.dumps({"case": name, "best_tokens_per_second": best, **ratios}), flush=True)
+    if options.child:
+        name, kind, place = options.child
+        case = CASES[name] | {"tokens": 100 * BATCH * (options.steps + WARM_UP + 8)}
+        if case["kind"] == "pretrain":
+            case["tokens"] = BATCH * BLOCK * (options.steps + WARM_UP + 8)
+        batch_tokens = make_files(Path(place), case)
+        print(json.dumps(race(Path(place), case, options, bf16=kind == "bf16", batch_tokens=batch_tokens)))
+        return
+    for name in CASES if options.case is None else [options.case]:
+        for kind in ("f32", "bf16"):
+            with tempfile.TemporaryDirectory() as place:
+                command = [sys.executable, __file__, "--child", name, kind, place]
+                command += ["--threads", str(options.threads), "--steps", str(options.steps)]
+                done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+            found = json.loads(done.stdout.splitlines()[-1])
+            print(json.dumps({"case": name, "trainer": kind, "threads": options.threads, **found}), flush=True)
 
 
 if __name__ == "__main__":

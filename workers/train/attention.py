@@ -70,7 +70,8 @@ def _one_sequence(
 ) -> torch.Tensor:
     new, seen = query.shape[2], key.shape[2]
     if query.requires_grad and seen < FLOAT_BELOW and query.dtype != torch.float32 and query.device.type == "cpu":
-        wide = _one_sequence(query.float(), key.float(), value.float(), window, options)
+        with torch.autocast("cpu", enabled=False):
+            wide = _one_sequence(query.float(), key.float(), value.float(), window, options)
         return wide.to(query.dtype)
     if window is not None and seen > window:
         rows = torch.arange(seen - new, seen, device=query.device)[:, None]

@@ -31,6 +31,7 @@ class Counters:
     supervised_tokens: int = 0
     seconds: float = 0.0
     training_seconds: float = 0.0
+    processor_seconds: float = 0.0
     final_loss: float | None = None
     held_out_loss: float | None = None
     first_held_out_loss: float | None = None
@@ -84,7 +85,7 @@ class Loop:
             self._first_figures()
             while self.count.step < self.recipe.total_steps:
                 self.program.check_stop()
-                self._step()
+                self.step()
                 self._plan_time()
                 self._look_and_save()
         except Stopped:
@@ -99,8 +100,8 @@ class Loop:
             self._examine()
         self._report_progress()
 
-    def _step(self) -> None:
-        step, began = self.count.step, time.monotonic()
+    def step(self) -> None:
+        step, began, worked = self.count.step, time.monotonic(), time.process_time()
         chosen = self.plan.documents_of(step)
         supervised = int(self._supervised[chosen].sum())
         total = 0.0
@@ -120,6 +121,7 @@ class Loop:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.count.processor_seconds += time.process_time() - worked
         self._count(chosen, supervised, loss, time.monotonic() - began)
         if (step + 1) % max(1, self.recipe.total_steps // POINTS) == 0 or step < 10:
             self._report(loss, rate, norm)

@@ -20,7 +20,7 @@ from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.output import publish_folder
 from workers.train.packing import Documents
-from workers.train.session import Session, parameter_count
+from workers.train.session import Session, parameter_count, run_job
 
 BATCH_OF_TEXTS = 1000
 EXAMPLES_PER_STEP = 16
@@ -33,40 +33,56 @@ MOST_EPOCHS = 4
 
 def run(program: Program) -> Mapping[str, Any]:
     spec = PretrainSpec.model_validate(program.run.spec)
-    session = Session(program, spec)
-    if (done := session.finished()) is not None:
-        return done
-    program.phase("loading")
-    base, source = _source(program)
-    template = load_template(source)
-    program.phase("tokenising")
-    documents, everything_cut = _documents(program, spec, template)
-    documents, aside = held_out.split(documents, spec.held_out_fraction, spec.seed)
-    program.phase("loading")
-    model = _model(program, spec, template, base)
-    choices = _choices(session, model)
-    network = Network(model, session.device, choices["precision"])
-    loop = Loop(
-        program=program,
-        network=network,
-        documents=documents,
-        held_out=aside,
-        recipe=_recipe(spec, documents, network, continued=base is not None),
-        store=session.store,
-        saving=spec.saving,
-        choices=choices,
-        began=session.began,
-    )
-    session.run_loop(loop)
-    program.phase("saving")
-    folder = program.run.output_dir / "model"
-    with publish_folder(folder) as temporary:
-        dtype = models.stored_dtype(base) if base is not None else torch.float32
-        models.save_model(model, temporary, source=source, template=template, dtype=dtype)
-    program.artifact("model", folder)
-    return session.result(
-        loop, method="pretrain", folder=folder, template=template, documents=len(documents), cut_documents=everything_cut
-    )
+    return run_job(PretrainJob(Session(program, spec), spec))
+
+
+class PretrainJob:
+    """The steps of one pre-training run, in order: `prepare`, `loop`, `save`."""
+
+    def __init__(self, session: Session, spec: PretrainSpec) -> None:
+        self.session, self.spec, self.program = session, spec, session.program
+        self.base, self.source = _source(self.program)
+
+    def prepare(self) -> None:
+        self.program.phase("loading")
+        self.template = load_template(self.source)
+        self.program.phase("tokenising")
+        documents, self.cut = _documents(self.program, self.spec, self.template)
+        self.documents, self.aside = held_out.split(documents, self.spec.held_out_fraction, self.spec.seed)
+        self.program.phase("loading")
+        model = _model(self.program, self.spec, self.template, self.base)
+        self.choices = _choices(self.session, model)
+        self.network = Network(model, self.session.device, self.choices["precision"])
+
+    def loop(self) -> Loop:
+        return Loop(
+            program=self.program,
+            network=self.network,
+            documents=self.documents,
+            held_out=self.aside,
+            recipe=_recipe(self.spec, self.documents, self.network, continued=self.base is not None),
+            store=self.session.store,
+            saving=self.spec.saving,
+            choices=self.choices,
+            began=self.session.began,
+        )
+
+    def save(self, loop: Loop) -> dict[str, Any]:
+        self.program.phase("saving")
+        folder = self.program.run.output_dir / "model"
+        dtype = models.stored_dtype(self.base) if self.base is not None else torch.float32
+        with publish_folder(folder) as temporary:
+            models.save_model(self.network.core, temporary, source=self.source, template=self.template, dtype=dtype)
+        self.program.artifact("model", folder)
+        return self.session.result(
+            loop,
+            method="pretrain",
+            folder=folder,
+            template=self.template,
+            documents=len(self.documents),
+            held_out_documents=len(self.aside),
+            cut_documents=self.cut,
+        )
 
 
 def _source(program: Program) -> tuple[Path | None, Path]:

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -16,7 +16,7 @@ from workers.spec.base import Spec
 from workers.spec.run import RunFile
 from workers.train.checkpoint import Checkpoint, CheckpointStore
 from workers.train.inputs import datasets_of
-from workers.train.loop import Counters, Loop
+from workers.train.loop import Loop
 from workers.train.machine import describe
 from workers.train.models import context_length
 from workers.train.output import folder_digest
@@ -52,7 +52,7 @@ class Session:
         done = json.loads(path.read_text(encoding="utf-8"))
         return done["result"] if done["digest"] == self.digest else None
 
-    def run_loop(self, loop: Loop) -> Counters:
+    def run_loop(self, loop: Loop) -> None:
         longest = int(loop.documents.lengths.max())
         if "recompute" not in loop.choices:
             loop.choices["recompute"] = must_recompute(loop.network.core, longest, self.device)
@@ -61,7 +61,7 @@ class Session:
         if self.checkpoint is not None:
             loop.restore(self.checkpoint)
         self.program.phase("training")
-        return loop.run()
+        loop.run()
 
     def result(self, loop: Loop, *, method: str, folder: Path, template: ChatTemplate, **more: Any) -> dict[str, Any]:
         """The record of the run, from which it can be repeated. Written to disk before the checkpoints are removed."""
@@ -76,6 +76,7 @@ class Session:
             "first_held_out_loss": count.first_held_out_loss,
             "seconds": round(count.seconds, 3),
             "tokens_per_second": round(count.tokens / max(count.training_seconds, 1e-9), 1),
+            "processor_seconds": round(count.processor_seconds, 2),
             "parameters": parameter_count(core),
             "trainable_parameters": sum(item.numel() for item in loop.parameters.values()),
             "architecture": type(core).__name__,
@@ -97,6 +98,27 @@ class Session:
         write_json(self.program.run.run_dir / FINISHED, {"digest": self.digest, "result": result})
         self.store.clear()
         return result
+
+
+class TrainingJob(Protocol):
+    """What a method that trains a model brings; a new one (DPO, …) is another class of this shape."""
+
+    session: Session
+
+    def prepare(self) -> None: ...
+
+    def loop(self) -> Loop: ...
+
+    def save(self, loop: Loop) -> dict[str, Any]: ...
+
+
+def run_job(job: TrainingJob) -> Mapping[str, Any]:
+    if (done := job.session.finished()) is not None:
+        return done
+    job.prepare()
+    loop = job.loop()
+    job.session.run_loop(loop)
+    return job.save(loop)
 
 
 def parameter_count(core: PreTrainedModel) -> int:

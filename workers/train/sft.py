@@ -23,7 +23,7 @@ from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.output import publish_folder
 from workers.train.packing import Documents
-from workers.train.session import Session, parameter_count
+from workers.train.session import Session, parameter_count, run_job
 
 EXAMPLES_PER_STEP = 32
 PREVIEWED = 3
@@ -35,17 +35,10 @@ FIRST_LOOK_TOKENS = 2048
 
 def run(program: Program) -> Mapping[str, Any]:
     spec = SftSpec.model_validate(program.run.spec)
-    session = Session(program, spec)
-    if (done := session.finished()) is not None:
-        return done
-    job = _Job(session, spec)
-    job.prepare()
-    loop = job.loop()
-    session.run_loop(loop)
-    return job.save(loop)
+    return run_job(SftJob(Session(program, spec), spec))
 
 
-class _Job:
+class SftJob:
     """The steps of one fine-tuning run, in order: `prepare`, `loop`, `save`."""
 
     def __init__(self, session: Session, spec: SftSpec) -> None:

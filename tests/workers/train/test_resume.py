@@ -47,7 +47,7 @@ def test_stopped_at_random_steps_the_losses_stay_the_same(sft: Maker, monkeypatc
     whole = sft("whole", **settings)
     expected = whole.here()
     stops = iter(random.Random(3).sample(range(2, int(expected["steps"]) - 2), 3))
-    original = Loop._step
+    original = Loop.step
     broken = sft("broken", **settings)
     while True:
         stop_after = next(stops, None)
@@ -56,7 +56,7 @@ def test_stopped_at_random_steps_the_losses_stay_the_same(sft: Maker, monkeypatc
             original(loop)
             loop.program.should_stop = stop_after is not None and loop.count.step >= stop_after
 
-        monkeypatch.setattr(Loop, "_step", step)
+        monkeypatch.setattr(Loop, "step", step)
         try:
             found = broken.here()
             break
@@ -86,13 +86,13 @@ def test_an_attempt_killed_after_all_was_written_returns_its_result(pretrain: Ma
 
 def test_a_checkpoint_of_another_spec_is_not_continued(pretrain: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     run = pretrain(**SETTINGS)
-    original = Loop._step
+    original = Loop.step
 
     def step(loop: Loop) -> None:
         original(loop)
         loop.program.should_stop = True
 
-    monkeypatch.setattr(Loop, "_step", step)
+    monkeypatch.setattr(Loop, "step", step)
     with pytest.raises(Stopped):
         run.here()
     run.spec["seed"] = 5
