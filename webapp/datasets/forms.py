@@ -1,0 +1,85 @@
+"""Forms of the data pages."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from webapp.core.errors import UserError
+
+FORMATS = [
+    ("auto", _("Recognise it")),
+    ("jsonl", "JSON Lines"),
+    ("json", "JSON"),
+    ("csv", "CSV"),
+    ("tsv", "TSV"),
+    ("text", _("Plain text")),
+    ("alpaca", "Alpaca"),
+    ("sharegpt", "ShareGPT"),
+    ("openai", "OpenAI messages"),
+]
+ENCODINGS = [("auto", _("Recognise it")), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "GB18030")]
+LANGUAGES = [("", _("Recognise it")), ("zh", _("Chinese")), ("en", _("English"))]
+MAPPED = {
+    "text": _("Text"),
+    "label": _("Label"),
+    "question": _("Question"),
+    "answer": _("Answer"),
+    "system": _("System prompt"),
+    "id": _("Id"),
+}
+
+
+class PreviewForm(forms.Form):
+    """How a file is read; `map_<field>` names the column for a field of the record."""
+
+    upload = forms.IntegerField(widget=forms.HiddenInput)
+    format = forms.ChoiceField(label=_("Format"), choices=FORMATS, initial="auto", required=False)
+    encoding = forms.ChoiceField(label=_("Encoding"), choices=ENCODINGS, initial="auto", required=False)
+
+    def reading(self) -> dict[str, Any]:
+        """Format, encoding and mapping as the services take them."""
+        columns = {field: self.data.get(f"map_{field}", "").strip() for field in MAPPED}
+        return {
+            "format": self.cleaned_data["format"] or "auto",
+            "encoding": self.cleaned_data["encoding"] or "auto",
+            "mapping": {field: column for field, column in columns.items() if column},
+        }
+
+
+class ImportForm(PreviewForm):
+    name = forms.CharField(label=_("Name"), max_length=120)
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    language = forms.ChoiceField(label=_("Language"), choices=LANGUAGES, required=False)
+    licence = forms.CharField(label=_("Licence"), max_length=80, required=False)
+    domain = forms.CharField(label=_("Domain"), max_length=80, required=False)
+
+    def facets(self) -> dict[str, str]:
+        return {name: self.cleaned_data[name] for name in ("language", "licence", "domain")}
+
+
+class VersionImportForm(ImportForm):
+    """Into a dataset that is there: its name is known."""
+
+    name = None  # type: ignore[assignment]
+    description = None  # type: ignore[assignment]
+
+
+class SplitForm(forms.Form):
+    percent = forms.FloatField(label=_("Held out, %"), initial=10, min_value=0.01, max_value=99.99)
+    seed = forms.IntegerField(label=_("Seed"), initial=0, required=False)
+    stratify = forms.BooleanField(label=_("Same share of every label"), initial=True, required=False)
+
+
+class DatasetForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=120)
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+def checked(form: forms.Form) -> dict[str, Any]:
+    """The form's values, or its first error as a sentence."""
+    if form.is_valid():
+        return form.cleaned_data
+    field, errors = next(iter(form.errors.items()))
+    label = form.fields[field].label if field in form.fields else field
+    raise UserError("form.invalid", "{field}: {reason}", status=422, field=str(label), reason=str(errors[0]))

@@ -1,0 +1,266 @@
+"""Pages of data: the list, a dataset with its time line, a version with its records, and the way in for files."""
+
+from itertools import islice
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from webapp.accounts.access import may
+from webapp.accounts.models import Role, Workspace
+from webapp.accounts.pages import page, workspace_page
+from webapp.core.errors import NotFound, UserError, translate
+from webapp.datasets import exports, figures, forms, queries, services
+from webapp.datasets.access import access_dataset, access_upload, access_version
+from webapp.datasets.lineage import uses
+from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
+from webapp.datasets.previews import preview_upload
+from webapp.datasets.requests import MemberRequest
+from workers.data.exporters import FORMATS
+
+ACCEPTED = ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab"
+FORMAT_NAMES = {"jsonl": "JSON Lines", "csv": "CSV", "alpaca": "Alpaca", "sharegpt": "ShareGPT", "openai": "OpenAI"}
+SHOWN_ERRORS = 20
+
+
+def _dataset(request: MemberRequest, workspace: Workspace, dataset_id: int) -> Dataset:
+    dataset = access_dataset(request.user, dataset_id)
+    if dataset.workspace_id != workspace.pk:
+        raise NotFound
+    return dataset
+
+
+def _version(request: MemberRequest, workspace: Workspace, version_id: int) -> DatasetVersion:
+    version = access_version(request.user, version_id)
+    if version.dataset.workspace_id != workspace.pk:
+        raise NotFound
+    return version
+
+
+@require_safe
+@workspace_page()
+def dataset_list(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    search = request.GET.get("q", "").strip()
+    found = queries.list_datasets(
+        user=request.user, slug=workspace.slug, cursor=request.GET.get("cursor"), limit=30, search=search
+    )
+    context = {
+        "datasets": found.items,
+        "next_cursor": found.next_cursor,
+        "search": search,
+        "may_manage": may(request.user, workspace, Role.MANAGER),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "datasets/_list.html", {"workspace": workspace, **context})
+    return page(request, "datasets/list.html", workspace, "datasets", **context)
+
+
+@require_safe
+@workspace_page(role=Role.MANAGER)
+def dataset_new(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    return page(request, "datasets/upload.html", workspace, "datasets", accept=ACCEPTED)
+
+
+@require_safe
+@workspace_page(role=Role.MANAGER)
+def version_new(request: MemberRequest, workspace: Workspace, dataset_id: int) -> HttpResponse:
+    dataset = _dataset(request, workspace, dataset_id)
+    return page(request, "datasets/upload.html", workspace, "datasets", accept=ACCEPTED, dataset=dataset)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@workspace_page(role=Role.MANAGER)
+def dataset_import(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    """The preview of an upload, and the button that imports it as a new dataset or the next version of one."""
+    given = request.POST if request.method == "POST" else request.GET
+    upload = access_upload(request.user, _number(given.get("upload")))
+    dataset = _dataset(request, workspace, _number(given["dataset"])) if given.get("dataset") else None
+    kind = forms.VersionImportForm if dataset else forms.ImportForm
+    if request.method == "POST":
+        form = kind(request.POST)
+        if form.is_valid():
+            return redirect("dataset_version", workspace.slug, _import(request, workspace, dataset, form).pk)
+    else:
+        name = upload.name.removesuffix(".gz").rsplit(".", 1)[0][:120]
+        form = kind(initial={"upload": upload.pk, "name": name, "format": "auto", "encoding": "auto"})
+    context = {"upload": upload, "dataset": dataset, "form": form, **_preview(request, upload.pk, {})}
+    return page(request, "datasets/import.html", workspace, "datasets", **context)
+
+
+def _import(request: MemberRequest, workspace: Workspace, dataset: Dataset | None, form: forms.ImportForm) -> DatasetVersion:
+    values = form.cleaned_data
+    options = {**form.reading(), **form.facets()}
+    if dataset:
+        return services.import_upload(user=request.user, dataset_id=dataset.pk, upload_id=values["upload"], **options)
+    return services.import_new_dataset(
+        user=request.user,
+        slug=workspace.slug,
+        upload_id=values["upload"],
+        name=values["name"],
+        description=values["description"],
+        **options,
+    )
+
+
+@require_safe
+@workspace_page(role=Role.MANAGER)
+def import_preview(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    """The part of the page that changes with format, encoding and columns."""
+    form = forms.PreviewForm(request.GET)
+    values = forms.checked(form)
+    context = _preview(request, values["upload"], form.reading())
+    return render(request, "datasets/_preview.html", {"workspace": workspace, **context})
+
+
+def _preview(request: MemberRequest, upload_id: int, reading: dict[str, Any]) -> dict[str, Any]:
+    """What the file would become, or in one sentence why it cannot be read this way."""
+    try:
+        found = preview_upload(user=request.user, upload_id=upload_id, limit=10, **reading)
+    except UserError as error:
+        if error.status in {403, 404}:
+            raise
+        return {"preview_error": translate(error.template, error.params)}
+    chosen = {**found["mapping"], **reading.get("mapping", {})}
+    columns = [(field, label, chosen.get(field, "")) for field, label in forms.MAPPED.items()] if found["mapping"] else []
+    return {"preview": found, "mapped": columns, "format_name": FORMAT_NAMES.get(found["format"], found["format"].upper())}
+
+
+def _number(text: str | None) -> int:
+    if not text or not text.isdecimal():
+        raise NotFound
+    return int(text)
+
+
+@require_safe
+@workspace_page()
+def dataset_page(request: MemberRequest, workspace: Workspace, dataset_id: int) -> HttpResponse:
+    dataset = _dataset(request, workspace, dataset_id)
+    found = queries.list_versions(user=request.user, dataset_id=dataset.pk, cursor=request.GET.get("cursor"), limit=20)
+    latest = next((version for version in found.items if version.state == VersionState.READY), None)
+    context = {
+        "dataset": dataset,
+        "versions": found.items,
+        "next_cursor": found.next_cursor,
+        "latest": latest,
+        "uses": uses(found.items) if found.items else [],
+        "form": forms.DatasetForm(initial={"name": dataset.name, "description": dataset.description}),
+        "may_manage": may(request.user, workspace, Role.MANAGER),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "datasets/_versions.html", {"workspace": workspace, **context})
+    return page(request, "datasets/dataset.html", workspace, "datasets", charts=True, **context)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def dataset_edit(request: MemberRequest, workspace: Workspace, dataset_id: int) -> HttpResponse:
+    values = forms.checked(forms.DatasetForm(request.POST))
+    services.update_dataset(user=request.user, dataset_id=_dataset(request, workspace, dataset_id).pk, **values)
+    return redirect("dataset", workspace.slug, dataset_id)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def dataset_delete(request: MemberRequest, workspace: Workspace, dataset_id: int) -> HttpResponse:
+    dataset = _dataset(request, workspace, dataset_id)
+    services.delete_dataset(user=request.user, dataset_id=dataset.pk)
+    messages.success(request, _("“%(name)s” has been deleted.") % {"name": dataset.name})
+    return redirect("datasets", workspace.slug)
+
+
+@require_safe
+@workspace_page()
+def version_page(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
+    version = _version(request, workspace, version_id)
+    wanted = {name: request.GET.get(name, "").strip() for name in ("label", "language", "q")}
+    context: dict[str, Any] = {"version": version, "dataset": version.dataset, "job": version.job}
+    context["may_manage"] = may(request.user, workspace, Role.MANAGER)
+    if request.headers.get("HX-Request"):
+        return render(request, "datasets/_building.html", {"workspace": workspace, **context})
+    context["refused"] = list(islice(exports.refused_rows(version), SHOWN_ERRORS))
+    if version.state == VersionState.READY:
+        found = queries.list_records(
+            user=request.user,
+            version_id=version.pk,
+            cursor=request.GET.get("cursor"),
+            limit=50,
+            label=wanted["label"],
+            language=wanted["language"],
+            search=wanted["q"],
+        )
+        context |= {
+            "records": found.items,
+            "next_cursor": found.next_cursor,
+            "filters": wanted,
+            "filtered": any(wanted.values()),
+            "split_form": forms.SplitForm(),
+            "uses": uses([version]),
+            "formats": [(name, FORMAT_NAMES[name], losses) for name, losses in exports.export_losses(version).items()],
+        }
+    return page(request, "datasets/version.html", workspace, "datasets", charts=True, **context)
+
+
+@require_safe
+@workspace_page()
+def record_page(request: MemberRequest, workspace: Workspace, version_id: int, position: int) -> HttpResponse:
+    """One record as a person reads it, with its neighbours by key."""
+    version = _version(request, workspace, version_id)
+    row = RecordRow.objects.filter(version=version, position=position).first()
+    if row is None:
+        raise NotFound
+    context = {
+        "version": version,
+        "dataset": version.dataset,
+        "row": row,
+        "record": row.data,
+        "number": position + 1,
+        "previous": position - 1 if position else None,
+        "following": position + 1 if position + 1 < version.count else None,
+    }
+    return page(request, "datasets/record.html", workspace, "datasets", **context)
+
+
+@require_safe
+@workspace_page()
+def version_figure(request: MemberRequest, workspace: Workspace, version_id: int, name: str) -> JsonResponse:
+    return JsonResponse(figures.version_figure(_version(request, workspace, version_id), name))
+
+
+@require_safe
+@workspace_page()
+def version_download(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponseBase:
+    return exports.download(request, _version(request, workspace, version_id), request.GET.get("format", FORMATS[0]))
+
+
+@require_safe
+@workspace_page()
+def version_errors(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponseBase:
+    return exports.error_report(_version(request, workspace, version_id), request.GET.get("format", "csv"))
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def version_split(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
+    values = forms.checked(forms.SplitForm(request.POST))
+    train, held_out = services.split_version(
+        user=request.user,
+        version_id=_version(request, workspace, version_id).pk,
+        fraction=values["percent"] / 100,
+        seed=values["seed"] or 0,
+        stratify=values["stratify"],
+    )
+    text = _("Split: %(train)s records for training, %(held_out)s held out.")
+    messages.success(request, text % {"train": train.count, "held_out": held_out.count})
+    return redirect("dataset_version", workspace.slug, held_out.pk)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def version_delete(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
+    version = _version(request, workspace, version_id)
+    services.delete_version(user=request.user, version_id=version.pk)
+    messages.success(request, _("“%(name)s” has been deleted.") % {"name": str(version)})
+    return redirect("dataset", workspace.slug, version.dataset_id)

@@ -1,0 +1,221 @@
+"""Pages of labelling: projects, one project with its figures, making one, and the place where people work."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from webapp.accounts.access import may
+from webapp.accounts.models import Role, Workspace
+from webapp.accounts.pages import page, workspace_page
+from webapp.core.errors import NotFound, UserError, translate
+from webapp.datasets.access import access_version
+from webapp.datasets.figures import bars
+from webapp.datasets.models import DatasetVersion, VersionState
+from webapp.datasets.queries import ready_versions
+from webapp.datasets.requests import MemberRequest
+from webapp.labeling import exports, forms, queries, services
+from webapp.labeling.access import access_project, sees_everybody
+from webapp.labeling.models import LabelProject
+
+RECENT = 12
+SHOWN_CHOICES = 24
+
+
+def _project(request: MemberRequest, workspace: Workspace, project_id: int) -> LabelProject:
+    project = access_project(request.user, project_id)
+    if project.workspace_id != workspace.pk:
+        raise NotFound
+    return project
+
+
+def _version(request: MemberRequest, workspace: Workspace, text: str | None) -> DatasetVersion:
+    if not text or not text.isdecimal():
+        raise NotFound
+    version = access_version(request.user, int(text))
+    if version.dataset.workspace_id != workspace.pk or version.state != VersionState.READY:
+        raise NotFound
+    return version
+
+
+@require_safe
+@workspace_page()
+def project_list(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    found = queries.list_projects(user=request.user, slug=workspace.slug, cursor=request.GET.get("cursor"), limit=30)
+    context = {
+        "projects": found.items,
+        "next_cursor": found.next_cursor,
+        "may_manage": may(request.user, workspace, Role.MANAGER),
+        "may_label": may(request.user, workspace, Role.ANNOTATOR),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "labeling/_list.html", {"workspace": workspace, **context})
+    return page(request, "labeling/list.html", workspace, "labeling", **context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@workspace_page(role=Role.MANAGER)
+def project_new(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    """First the version, then the questions with a preview."""
+    if request.method == "POST":
+        version = _version(request, workspace, request.POST.get("version"))
+        form = forms.NewProjectForm(request.POST)
+        if form.is_valid():
+            try:
+                return redirect("label_work", workspace.slug, _create(request, workspace, version, form.cleaned_data).pk)
+            except UserError as error:
+                form.add_error(None, translate(error.template, error.params))
+        preview = _preview(version, request.POST)
+        return page(request, "labeling/new.html", workspace, "labeling", version=version, form=form, **preview)
+    if not request.GET.get("version"):
+        return page(
+            request,
+            "labeling/choose.html",
+            workspace,
+            "labeling",
+            versions=ready_versions(user=request.user, slug=workspace.slug),
+        )
+    version = _version(request, workspace, request.GET["version"])
+    form = forms.NewProjectForm.for_version(version)
+    return page(
+        request, "labeling/new.html", workspace, "labeling", version=version, form=form, **_preview(version, form.initial)
+    )
+
+
+def _create(request: MemberRequest, workspace: Workspace, version: DatasetVersion, values: dict[str, Any]) -> LabelProject:
+    return services.create_project(
+        user=request.user,
+        slug=workspace.slug,
+        version_id=version.pk,
+        name=values["name"],
+        schema=forms.schema_of(version, values),
+        instructions=values["instructions"],
+        overlap=values["overlap"],
+        limit=values["limit"],
+    )
+
+
+@require_safe
+@workspace_page(role=Role.MANAGER)
+def project_preview(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    """What an annotator will see, for a form that is being filled in."""
+    version = _version(request, workspace, request.GET.get("version"))
+    context = {"workspace": workspace, "version": version, **_preview(version, request.GET)}
+    return render(request, "labeling/_preview.html", context)
+
+
+def _preview(version: DatasetVersion, given: Any) -> dict[str, Any]:
+    row = version.records.filter(position=0).first()
+    context: dict[str, Any] = {"record": {**row.data, "label": None} if row else {}}
+    try:
+        field = forms.schema_of(version, given)["fields"][0]
+    except UserError as error:
+        return {**context, "preview_error": translate(error.template, error.params)}
+    choices = field.get("choices", [])
+    context["field"] = {**field, "choices": choices[:SHOWN_CHOICES], "more": max(0, len(choices) - SHOWN_CHOICES)}
+    if field["type"] == "text":
+        answers = [turn for turn in context["record"].get("messages", []) if turn["role"] == "assistant"]
+        context["begin"] = answers[-1]["content"] if answers else ""
+    return context
+
+
+@require_safe
+@workspace_page()
+def project_page(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = _project(request, workspace, project_id)
+    recent = queries.list_annotations(user=request.user, project_id=project.pk, limit=RECENT)
+    everybody = sees_everybody(request.user, project)
+    context = {
+        "project": project,
+        "version": project.version,
+        "fields": project.schema["fields"],
+        "choice_fields": [field for field in project.schema["fields"] if field["type"] == "choice"],
+        "people": queries.contributions(project, request.user),
+        "recent": recent.items,
+        "everybody": everybody,
+        "share": project.done_count / project.task_total if project.task_total else 0,
+        "form": forms.ProjectForm(initial={"name": project.name, "instructions": project.instructions}),
+        "may_manage": may(request.user, workspace, Role.MANAGER),
+        "may_review": may(request.user, workspace, Role.REVIEWER),
+        "may_label": may(request.user, workspace, Role.ANNOTATOR),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "labeling/_progress.html", {"workspace": workspace, **context})
+    return page(request, "labeling/project.html", workspace, "labeling", charts=True, **context)
+
+
+@require_safe
+@workspace_page(role=Role.ANNOTATOR)
+def work_page(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = _project(request, workspace, project_id)
+    return page(request, "labeling/work.html", workspace, "labeling", project=project)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def project_edit(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    values = forms.checked(forms.ProjectForm(request.POST))
+    services.update_project(user=request.user, project_id=_project(request, workspace, project_id).pk, **values)
+    return redirect("label_project", workspace.slug, project_id)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def project_open(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    """Close a project, or open it again."""
+    project = _project(request, workspace, project_id)
+    services.update_project(user=request.user, project_id=project.pk, is_open=request.POST.get("open") == "1")
+    return redirect("label_project", workspace.slug, project_id)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def project_choice(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = _project(request, workspace, project_id)
+    field, value = request.POST.get("field", ""), request.POST.get("value", "")
+    services.add_choice(user=request.user, project_id=project.pk, field=field, value=value)
+    return redirect("label_project", workspace.slug, project_id)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def project_delete(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = _project(request, workspace, project_id)
+    services.delete_project(user=request.user, project_id=project.pk)
+    messages.success(request, _("“%(name)s” has been deleted.") % {"name": project.name})
+    return redirect("labeling", workspace.slug)
+
+
+@require_safe
+@workspace_page()
+def project_export(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponseBase:
+    project = _project(request, workspace, project_id)
+    return exports.export_annotations(user=request.user, project_id=project.pk, format=request.GET.get("format", "jsonl"))
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def project_version(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    """The labelled records as a dataset version, ready for training."""
+    project = _project(request, workspace, project_id)
+    name = request.POST.get("dataset_name", "").strip()
+    version = exports.create_labelled_version(user=request.user, project_id=project.pk, dataset_name=name)
+    messages.success(
+        request, _("%(count)s labelled records are now “%(name)s”.") % {"count": version.count, "name": str(version)}
+    )
+    return redirect("dataset_version", workspace.slug, version.pk)
+
+
+@require_safe
+@workspace_page()
+def project_figure(request: MemberRequest, workspace: Workspace, project_id: int, field: str) -> JsonResponse:
+    """How often each choice was made; blind annotators do not get it."""
+    project = _project(request, workspace, project_id)
+    counts = queries.label_distribution(project).get(field)
+    if counts is None or not sees_everybody(request.user, project):
+        raise NotFound
+    shown = sorted(((value, count) for value, count in counts.items() if count), key=lambda pair: -pair[1])
+    return JsonResponse(bars(dict(shown)))
