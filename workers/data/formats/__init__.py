@@ -12,6 +12,7 @@ from workers.data.formats.csv_table import Table, TabTable
 from workers.data.formats.json_document import JsonDocument
 from workers.data.formats.jsonl import JsonLines
 from workers.data.formats.plain_text import PlainText
+from workers.spec.errors import UserError
 
 CONTAINERS: tuple[Container, ...] = (JsonLines(), JsonDocument(), TabTable(), Table(), PlainText())
 """In the order in which they are tried on a file whose name says nothing."""
@@ -31,7 +32,12 @@ def find_container(format: str, name: str, head: bytes, whole: bool) -> Containe
         return preferred[0]
     if _is_one_object(head) and not (preferred and preferred[0].name == "jsonl"):
         return next(container for container in CONTAINERS if container.name == "json")
-    return next(container for container in CONTAINERS if container.recognises(head, whole))
+    found = next((container for container in CONTAINERS if container.recognises(head, whole)), None)
+    if found is None:
+        raise UserError(
+            "dataset.unknown_format", "The file {file} is no text, table or JSON that is known; choose another one.", file=name
+        )
+    return found
 
 
 def _is_one_object(head: bytes) -> bool:
