@@ -79,7 +79,9 @@ def running_evaluations(workspace: Workspace, suite: Suite | None = None) -> lis
 @require_http_methods(["GET", "HEAD", "POST"])
 @workspace_page(role=Role.MANAGER)
 def suite_new(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    form = SuiteForm(workspace, request.POST or None, initial={"version": number(request.GET.get("dataset"))})
+    form = SuiteForm(
+        workspace, request.POST if request.method == "POST" else None, initial={"version": number(request.GET.get("dataset"))}
+    )
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:

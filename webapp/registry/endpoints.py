@@ -124,9 +124,9 @@ def _refused(target: Target, status: int) -> UserError:
         return UserError("endpoint.bad_key", "{url} refuses the key; enter the right one.", url=target.url)
     return UserError(
         "endpoint.refused",
-        "{url} answered {status} to a request for its models; give the address that ends in /v1.",
+        "{url} answered {answer} to a request for its models; give the address that ends in /v1.",
         url=target.url,
-        status=status,
+        answer=status,
     )
 
 

@@ -74,8 +74,10 @@ def importable_folders() -> list[str]:
 
 def find_source(folder: str) -> tuple[Path, Path]:
     """(folder, allowed root it lies in). Links are followed before the check, so none leads out."""
-    given = Path(folder.replace("\0", "").strip())
+    given = Path(folder.strip())
     candidates = [given] if given.is_absolute() else [root / given for root in allowed_roots()]
+    if "\0" in folder:
+        candidates = []
     for candidate in candidates:
         resolved = candidate.resolve()
         for root in allowed_roots():

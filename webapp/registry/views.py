@@ -58,7 +58,7 @@ def model_page(request: HttpRequest, workspace: Workspace, model_id: int) -> Htt
     context: dict[str, Any] = {
         "model": model,
         "error": translate(model.error.get("template", ""), model.error.get("params", {})),
-        "template": card.template_text(model),
+        "chat_template": card.template_text(model),
         "files": card.files(model),
         "ancestors": lineage.ancestors(model),
         "descendants": descendants,
@@ -76,7 +76,7 @@ def model_page(request: HttpRequest, workspace: Workspace, model_id: int) -> Htt
 @require_http_methods(["GET", "HEAD", "POST"])
 @workspace_page(role=Role.MANAGER)
 def model_import(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    form = ImportForm(request.POST or None)
+    form = ImportForm(request.POST if request.method == "POST" else None)
     bases = queries.ready_models(workspace, [ModelKind.BASE, ModelKind.TUNED])
     form.fields["base"].queryset = bases  # type: ignore[attr-defined]
     if request.method == "POST" and form.is_valid():
@@ -95,7 +95,7 @@ def model_import(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @workspace_page(role=Role.MANAGER)
 def model_endpoint(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    form = EndpointForm(request.POST or None)
+    form = EndpointForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             row = services.add_endpoint(user=asker(request), slug=workspace.slug, **form.cleaned_data)

@@ -94,7 +94,7 @@ def _told_in_one_sentence(hub_id: str, revision: str) -> Iterator[None]:
         raise UserError("hub.bad_id", "“{id}” is no model name; write it as owner/name.", **facts) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        raise UserError("hub.refused", "{hub} answered {status} for {id}; try again later.", status=status, **facts) from error
+        raise UserError("hub.refused", "{hub} answered {answer} for {id}; try again later.", answer=status, **facts) from error
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, errors.HTTPError) as error:
         raise UserError(
             "hub.unreachable",
