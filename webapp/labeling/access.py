@@ -13,7 +13,12 @@ def access_task(user: User, task_id: int, *, role: str = Role.ANNOTATOR) -> Task
     return access_owned(user, Task, task_id, role=role, path="project__workspace")
 
 
-def sees_everybody(user: User, project: LabelProject) -> bool:
+def role_in(user: User, project: LabelProject) -> str:
+    """The person's role where the project is; empty for strangers."""
+    found = Membership.objects.filter(user=user, workspace_id=project.workspace_id).values_list("role", flat=True)
+    return found.first() or ""
+
+
+def sees_everybody(role: str) -> bool:
     """Blind work: who labels sees the own annotations only."""
-    found = Membership.objects.filter(user=user, workspace_id=project.workspace_id).values_list("role", flat=True).first()
-    return found is not None and found != Role.ANNOTATOR
+    return role not in {"", Role.ANNOTATOR}

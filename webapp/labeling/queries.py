@@ -5,7 +5,7 @@ from typing import Any
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import User
 from webapp.core.paging import Page, paginate
-from webapp.labeling.access import access_project, sees_everybody
+from webapp.labeling.access import access_project, role_in, sees_everybody
 from webapp.labeling.models import Annotation, Contribution, LabelProject, Task
 
 RECENT = 20
@@ -26,16 +26,16 @@ def list_annotations(*, user: User, project_id: int, cursor: str | None = None, 
     """Current annotations, the newest first. Annotators see their own only."""
     project = access_project(user, project_id)
     found = Annotation.objects.filter(project=project, is_current=True).select_related("task", "user")
-    if not sees_everybody(user, project):
+    if not sees_everybody(role_in(user, project)):
         found = found.filter(user=user)
     return paginate(found, cursor=cursor, limit=limit)
 
 
-def contributions(project: LabelProject, user: User) -> list[dict[str, Any]]:
-    """Who did how much, the most active first; blind annotators see their own line."""
+def contributions(project: LabelProject, *, only: User | None = None) -> list[dict[str, Any]]:
+    """Who did how much, the most active first; `only` one person's line for blind annotators."""
     rows = Contribution.objects.filter(project=project).select_related("user").order_by("-submitted", "pk")
-    if not sees_everybody(user, project):
-        rows = rows.filter(user=user)
+    if only:
+        rows = rows.filter(user=only)
     return [
         {
             "name": str(row.user),

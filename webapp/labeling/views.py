@@ -18,7 +18,7 @@ from webapp.datasets.models import DatasetVersion, VersionState
 from webapp.datasets.queries import ready_versions
 from webapp.datasets.requests import MemberRequest
 from webapp.labeling import exports, forms, queries, services
-from webapp.labeling.access import access_project, sees_everybody
+from webapp.labeling.access import access_project, role_in, sees_everybody
 from webapp.labeling.models import LabelProject
 
 RECENT = 12
@@ -127,20 +127,20 @@ def _preview(version: DatasetVersion, given: Any) -> dict[str, Any]:
 def project_page(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
     project = _project(request, workspace, project_id)
     recent = queries.list_annotations(user=request.user, project_id=project.pk, limit=RECENT)
-    everybody = sees_everybody(request.user, project)
+    role = role_in(request.user, project)
+    rank, everybody = Role.rank(role), sees_everybody(role)
     context = {
         "project": project,
         "version": project.version,
         "fields": project.schema["fields"],
         "choice_fields": [field for field in project.schema["fields"] if field["type"] == "choice"],
-        "people": queries.contributions(project, request.user),
+        "people": queries.contributions(project, only=None if everybody else request.user),
         "recent": recent.items,
         "everybody": everybody,
-        "share": project.done_count / project.task_total if project.task_total else 0,
         "form": forms.ProjectForm(initial={"name": project.name, "instructions": project.instructions}),
-        "may_manage": may(request.user, workspace, Role.MANAGER),
-        "may_review": may(request.user, workspace, Role.REVIEWER),
-        "may_label": may(request.user, workspace, Role.ANNOTATOR),
+        "may_manage": rank >= Role.rank(Role.MANAGER),
+        "may_review": rank >= Role.rank(Role.REVIEWER),
+        "may_label": rank >= Role.rank(Role.ANNOTATOR),
     }
     if request.headers.get("HX-Request"):
         return render(request, "labeling/_progress.html", {"workspace": workspace, **context})
@@ -215,7 +215,7 @@ def project_figure(request: MemberRequest, workspace: Workspace, project_id: int
     """How often each choice was made; blind annotators do not get it."""
     project = _project(request, workspace, project_id)
     counts = queries.label_distribution(project).get(field)
-    if counts is None or not sees_everybody(request.user, project):
+    if counts is None or not sees_everybody(role_in(request.user, project)):
         raise NotFound
     shown = sorted(((value, count) for value, count in counts.items() if count), key=lambda pair: -pair[1])
     return JsonResponse(bars(dict(shown)))
