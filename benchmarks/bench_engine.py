@@ -30,11 +30,20 @@ Measure = Callable[[int], Awaitable[tuple[float, float]]]
 
 def make_model(folder: Path) -> Path:
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from tests.workers.engine.tiny import write_tokenizer
+    from tests.workers.engine.tiny import TEMPLATE
 
-    write_tokenizer(folder, 8000)
+    # Every token is a word, so that every token becomes a frame.
+    words = {"<|endoftext|>": 0, "w1": 1, "<|im_end|>": 2} | {f"w{index}": index for index in range(3, 8000)}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="w1"))
+    tokenizer.pre_tokenizer = Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=8000,
