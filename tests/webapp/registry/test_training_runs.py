@@ -12,6 +12,7 @@ from webapp.jobs.models import Job, State
 from webapp.registry import lineage
 from webapp.registry.models import Model, ModelKind
 from webapp.registry.training import services
+from webapp.registry.training.kinds import training_finished
 from workers.spec.record import Record
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -47,6 +48,8 @@ def test_fine_tuning_registers_a_tuned_model(
     assert [trace["name"] for trace in figure["data"]][:1] == ["loss"]
     assert len(figure["data"][0]["x"]) > 1
     assert alice_client.get(f"{HERE}/models/{tuned.pk}/").status_code == 200
+    training_finished(job)
+    assert Model.objects.filter(job=job).count() == 1, "a worker killed while registering repeats it"
 
 
 def test_lora_registers_an_adapter_on_its_base(
@@ -73,11 +76,3 @@ def test_from_text_to_a_base_model(alice: User, workspace: Workspace, run_job: R
     base = Model.objects.get(job=job)
     assert (base.kind, base.base, base.family) == (ModelKind.BASE, tokenizer, "Base")
     assert base.context_length == 64
-
-
-def test_finishing_twice_makes_one_model(alice: User, tiny: Model, conversations: DatasetVersion, run_job: Run) -> None:
-    from webapp.registry.training.kinds import training_finished
-
-    job = start(alice, "sft", run_job, name="Once", base_model=tiny.pk, datasets=[conversations.pk], epochs=1)
-    training_finished(job)
-    assert Model.objects.filter(job=job).count() == 1
