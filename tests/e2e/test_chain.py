@@ -1,0 +1,135 @@
+"""The whole chain in a real browser with real processes, on real input: import → label → train → evaluate → deploy → chat.
+
+Shows S5.0, S6.9, S8.1, S8.6, S9.4, S10.2, S10.11 and N5 done for a user: it starts from an empty data folder and ends with an
+answer of the newly tuned model and a leaderboard on which it beats its base significantly.
+"""
+
+import csv
+import random
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests import parts
+from tests.product import Product
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(900)]
+INTENTS = 12
+TRAINING_ROWS, EXAM_ROWS = 900, 120
+MINUTES = 60_000
+
+
+def questions(folder: Path) -> tuple[Path, Path]:
+    """Real customer questions with their intent: as they come for training, others for the exam; the demo's where none lie."""
+    source = parts.DATA / "banking77"
+    if not source.exists():
+        return demo_questions(folder)
+    made = []
+    for name, count in (("train.csv", TRAINING_ROWS), ("test.csv", EXAM_ROWS)):
+        with (source / name).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        intents = sorted({row["category"] for row in rows})[:INTENTS]
+        rows = [row for row in rows if row["category"] in intents]
+        random.Random(7).shuffle(rows)
+        made.append(write(folder / f"banking-{name}", rows[:count]))
+    return made[0], made[1]
+
+
+def demo_questions(folder: Path) -> tuple[Path, Path]:
+    from workers.starter import data
+
+    made = []
+    for name, records in (("train.csv", data.shop_train()), ("test.csv", data.shop_held_out())):
+        rows = [{"text": record.messages[0].content, "category": record.label or ""} for record in records if record.messages]
+        made.append(write(folder / f"shop-{name}", rows))
+    return made[0], made[1]
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["text", "category"])
+        writer.writeheader()
+        writer.writerows({"text": row["text"], "category": row["category"]} for row in rows)
+    return path
+
+
+def import_file(page: Page, path: Path) -> None:
+    """Drop a file, look at the preview, import; ends on the page of the ready version."""
+    page.goto("/w/demo/data/")
+    page.get_by_role("link", name="Import a file").first.click()
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=MINUTES)
+    expect(page.locator("#preview")).to_contain_text("category")
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=MINUTES)
+
+
+def test_chain_from_a_file_to_a_better_model_that_answers(page: Page, product: Product, tmp_path: Path) -> None:
+    page.set_default_timeout(30_000)
+    page.context.set_extra_http_headers({})
+    training, exam = questions(tmp_path)
+    go = page.goto
+    page.goto = lambda path, **options: go(path if path.startswith("http") else product.url + path, **options)  # type: ignore[method-assign]
+
+    import_file(page, exam)
+    import_file(page, training)
+
+    label_by_keyboard(page)
+    tuned = train(page)
+    evaluate(page, exam.stem, tuned)
+    chat(page, tuned)
+
+
+def label_by_keyboard(page: Page) -> None:
+    """A label project on the records: each key press answers one task and brings the next."""
+    page.get_by_role("link", name="Label", exact=True).click()
+    page.get_by_role("button", name="Start labelling").click()
+    page.get_by_role("link", name=re.compile("^Label")).first.click()
+    expect(page.locator("[data-island=label]")).to_contain_text("1")
+    for _ in range(3):
+        before = page.locator("[data-island=label]").inner_text()
+        page.keyboard.press("1")
+        page.wait_for_function("before => document.querySelector('[data-island=label]').innerText !== before", arg=before)
+    page.go_back()
+
+
+def train(page: Page) -> str:
+    """Fine-tune the starter on the imported data with no other field filled in; the name of the new model."""
+    page.goto("/w/demo/training/new/sft/")
+    page.locator("#datasets").select_option(label=re.compile("banking-train|shop-train"))
+    page.locator("#base_model").select_option(label=re.compile("base"))
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".state-running, .state-done").first).to_be_visible(timeout=MINUTES)
+    expect(page.locator(".js-plotly-plot .scatterlayer path").first).to_be_attached(timeout=2 * MINUTES)
+    expect(page.locator("#status .state-done")).to_be_visible(timeout=6 * MINUTES)
+    page.get_by_role("link", name="Open what it made").click()
+    return page.locator("h1").inner_text()
+
+
+def evaluate(page: Page, exam: str, tuned: str) -> None:
+    """Base and tuned model on held-out questions: the tuned one leads, significantly."""
+    page.goto("/w/demo/evaluation/")
+    page.get_by_role("link", name=re.compile("New suite")).first.click()
+    page.get_by_label(re.compile("Questions|Dataset|Version")).select_option(label=re.compile(exam))
+    page.get_by_role("button", name="Make a suite").click()
+    page.get_by_role("button", name="Examine models").first.click()
+    page.get_by_role("button", name="Start").click()
+    board = page.locator("main")
+    expect(board).to_contain_text(re.compile("beats", re.IGNORECASE), timeout=5 * MINUTES)
+    expect(page.locator("table tbody tr").first).to_contain_text(tuned)
+
+
+def chat(page: Page, tuned: str) -> None:
+    """Deploy the tuned model and talk to it; its answer streams into the page."""
+    page.goto("/w/demo/models/")
+    page.get_by_role("link", name=tuned).first.click()
+    page.get_by_role("link", name=re.compile("Deploy")).first.click()
+    page.get_by_role("button", name="Deploy").click()
+    expect(page.locator(".state-ready").first).to_be_visible(timeout=2 * MINUTES)
+    page.get_by_role("link", name=re.compile("Chat")).last.click()
+    page.get_by_role("textbox").last.fill("I still have not received my new card, where is it?")
+    page.keyboard.press("Enter")
+    answer = page.locator("article.turn.is-assistant").last
+    expect(answer.locator(".turn-body")).not_to_be_empty(timeout=MINUTES)
