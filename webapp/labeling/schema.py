@@ -100,13 +100,13 @@ def checked_value(schema: dict[str, Any], value: Any) -> list[dict[str, Any]]:
     given = _by_question(value)
     unknown = given.keys() - {field.name for field in fields}
     if unknown:
-        raise _wrong(sorted(unknown)[0], "there is no such question")
+        raise UserError("label.unknown_question", "There is no question “{field}” here.", status=422, field=sorted(unknown)[0])
     answers = []
     for field in fields:
         answer = given.get(field.name)
         if answer in (None, "", []) or (isinstance(answer, str) and not answer.strip()):
             if field.required:
-                raise _wrong(field.label or field.name, "an answer is required")
+                raise _wrong(field, "answer_required", "“{field}” needs an answer.")
             continue
         check = _checked_choice if isinstance(field, ChoiceField) else _checked_text
         answers.append({"q": field.name, "type": field.type, "value": check(field, answer)})
@@ -122,26 +122,26 @@ def _by_question(value: Any) -> dict[str, Any]:
 def _checked_choice(field: Any, answer: Any) -> Any:
     wanted = answer if field.multiple else [answer]
     if not isinstance(wanted, list):
-        raise _wrong(field.label or field.name, "a list of choices is expected")
+        raise _wrong(field, "list_expected", "The answer to “{field}” must be a list of choices.")
     known = [choice.value for choice in field.choices]
     for one in wanted:
         if one not in known:
-            raise _wrong(field.label or field.name, f"“{str(one)[:80]}” is none of its choices")
+            raise _wrong(field, "not_a_choice", "“{choice}” is none of the choices of “{field}”.", choice=str(one)[:80])
     return [choice for choice in known if choice in wanted] if field.multiple else answer
 
 
 def _checked_text(field: Any, answer: Any) -> str:
     if not isinstance(answer, str):
-        raise _wrong(field.label or field.name, "a text is expected")
+        raise _wrong(field, "text_expected", "The answer to “{field}” must be a text.")
     if len(answer) > LONGEST_TEXT:
-        raise _wrong(field.label or field.name, f"the text is longer than {LONGEST_TEXT} characters")
+        raise _wrong(
+            field, "text_too_long", "The answer to “{field}” is longer than {limit} characters; shorten it.", limit=LONGEST_TEXT
+        )
     return answer.replace("\x00", "")
 
 
-def _wrong(field: str, reason: str) -> UserError:
-    return UserError(
-        "label.wrong_value", "The answer to “{field}” is not right: {reason}.", status=422, field=field, reason=reason
-    )
+def _wrong(field: ChoiceField | TextField, code: str, template: str, **params: Any) -> UserError:
+    return UserError(f"label.{code}", template, status=422, field=field.label or field.name, **params)
 
 
 def choices_of(answers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
