@@ -69,10 +69,9 @@ def _one_sequence(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, options: dict[str, Any]
 ) -> torch.Tensor:
     new, seen = query.shape[2], key.shape[2]
-    if query.requires_grad and seen < FLOAT_BELOW and query.dtype != torch.float32 and query.device.type == "cpu":
+    if query.device.type == "cpu" and torch.is_autocast_enabled("cpu") and query.requires_grad and seen < FLOAT_BELOW:
         with torch.autocast("cpu", enabled=False):
-            wide = _one_sequence(query.float(), key.float(), value.float(), window, options)
-        return wide.to(query.dtype)
+            return _one_sequence(query.float(), key.float(), value.float(), window, options)
     if window is not None and seen > window:
         rows = torch.arange(seen - new, seen, device=query.device)[:, None]
         columns = torch.arange(seen, device=query.device)[None]
