@@ -77,6 +77,7 @@ class Answer:
         self._saved = ""
         self._news = asyncio.Event()
         self._save_now = asyncio.Event()
+        self._closing = asyncio.Event()
 
     async def run(self) -> None:
         self._writer = turn_stream.TurnWriter(redis_client(), self.turn.pk)
@@ -91,7 +92,8 @@ class Answer:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop_watch.forget(self.turn.pk)
-            await _cancelled(*[task for task in [*helpers, *ends] if not task.done()])
+            await _cancelled(*[task for task in ends if not task.done()])
+            await self._close(helpers)
         if not self.lost.is_set():
             await self._end(work)
 
@@ -112,15 +114,26 @@ class Answer:
 
     async def _send(self) -> None:
         """To the stream: the first piece at once, then whatever gathered in a frame's time."""
-        while True:
+        while not self._closing.is_set():
             await self._news.wait()
             self._news.clear()
             if await self._write_stream():
-                await asyncio.sleep(FRAME_SECONDS)
+                await self._pause(FRAME_SECONDS)
             else:
                 self._save_now.set()
-                await asyncio.sleep(REDIS_RETRY_SECONDS)
+                await self._pause(REDIS_RETRY_SECONDS)
                 self._news.set()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+
+    async def _close(self, helpers: "list[asyncio.Task[None]]") -> None:
+        """Let the helpers end by themselves: a Redis client that connects swallows a cancellation."""
+        self._closing.set()
+        self._news.set()
+        self._save_now.set()
+        await asyncio.gather(*helpers, return_exceptions=True)
 
     async def _write_stream(self) -> bool:
         """Write what the stream lacks; False when Redis is away."""
@@ -138,10 +151,12 @@ class Answer:
     async def _keep(self) -> None:
         """To the row: the text every half second while it grows, and the lease in any case."""
         renewed_at = time.monotonic()
-        while True:
+        while not self._closing.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._save_now.wait(), SAVE_SECONDS)
             self._save_now.clear()
+            if self._closing.is_set():
+                return
             text = self._generation.text
             now = time.monotonic()
             if text == self._saved and now - renewed_at < leases.LEASE.total_seconds() / 4:

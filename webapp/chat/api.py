@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import Field
 
 from webapp.accounts.access import access_workspace
@@ -144,8 +144,8 @@ def list_conversations(
 
 
 @router.post("/workspaces/{slug}/conversations", response={201: ConversationOut})
-def create_conversation(request: HttpRequest, slug: str, body: ConversationIn) -> tuple[int, Conversation]:
-    return 201, services.create_conversation(
+def create_conversation(request: HttpRequest, slug: str, body: ConversationIn) -> Status[Conversation]:
+    made = services.create_conversation(
         user=request.user,  # type: ignore[arg-type]
         workspace=slug,
         deployment_id=body.deployment,
@@ -153,6 +153,7 @@ def create_conversation(request: HttpRequest, slug: str, body: ConversationIn) -
         system_prompt=body.system_prompt,
         settings=body.settings,
     )
+    return Status(201, made)
 
 
 @router.get("/conversations/{conversation_id}", response=ConversationOut)
@@ -173,9 +174,9 @@ def change_conversation(request: HttpRequest, conversation_id: int, body: Conver
 
 
 @router.delete("/conversations/{conversation_id}", response={204: None})
-def delete_conversation(request: HttpRequest, conversation_id: int) -> tuple[int, None]:
+def delete_conversation(request: HttpRequest, conversation_id: int) -> Status[None]:
     services.delete_conversation(user=request.user, conversation_id=conversation_id)  # type: ignore[arg-type]
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/conversations/{conversation_id}/turns", response=Turns)
@@ -186,7 +187,7 @@ def list_turns(request: HttpRequest, conversation_id: int) -> dict[str, Any]:
 
 
 @router.post("/conversations/{conversation_id}/turns", response={201: Turns})
-def send_message(request: HttpRequest, conversation_id: int, body: MessageIn) -> tuple[int, dict[str, Any]]:
+def send_message(request: HttpRequest, conversation_id: int, body: MessageIn) -> Status[dict[str, Any]]:
     """Write a message; the answer is queued. Follow it at /ws/chat/<conversation>/ or by reading the turn again."""
     message, answer = services.send_message(
         user=request.user,  # type: ignore[arg-type]
@@ -197,7 +198,7 @@ def send_message(request: HttpRequest, conversation_id: int, body: MessageIn) ->
         client_key=body.key,
         parameters=body.parameters,
     )
-    return 201, _turns(conversation_id, [message.pk, answer.pk], answer.pk)
+    return Status(201, _turns(conversation_id, [message.pk, answer.pk], answer.pk))
 
 
 @router.post("/conversations/{conversation_id}/leaf", response=ConversationOut)
@@ -218,10 +219,10 @@ def stop_turn(request: HttpRequest, turn_id: int) -> dict[str, Any]:
 
 
 @router.post("/turns/{turn_id}/regenerate", response={201: Turns})
-def regenerate(request: HttpRequest, turn_id: int, body: RegenerateIn) -> tuple[int, dict[str, Any]]:
+def regenerate(request: HttpRequest, turn_id: int, body: RegenerateIn) -> Status[dict[str, Any]]:
     """Another answer beside the one given."""
     answer = services.regenerate(user=request.user, turn_id=turn_id, parameters=body.parameters)  # type: ignore[arg-type]
-    return 201, _turns(answer.conversation_id, [answer.pk], answer.pk)
+    return Status(201, _turns(answer.conversation_id, [answer.pk], answer.pk))
 
 
 @router.api_operation(["PUT", "POST"], "/turns/{turn_id}/feedback", response=TurnOut)

@@ -31,7 +31,7 @@ MAXIMUM_FOLLOWED = 32
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):
     async def connect(self) -> None:
-        self.followed: dict[int, asyncio.Task[None]] = {}
+        self.followed: dict[int, Follower] = {}
         self.conversation = int(self.scope["url_route"]["kwargs"]["conversation_id"])
         self.group = group_name(f"conversation.{self.conversation}")
         self.language = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, settings.LANGUAGE_CODE)
@@ -48,8 +48,8 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         await self.channel_layer.group_add(self.group, self.channel_name)
 
     async def disconnect(self, code: int) -> None:
-        for task in self.followed.values():
-            task.cancel()
+        for follower in self.followed.values():
+            follower.stop()
         await self.channel_layer.group_discard(self.group, self.channel_name)
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
@@ -59,9 +59,9 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if not isinstance(turn_id, int) or not isinstance(after, int) or after < 0:
             return
         if (earlier := self.followed.pop(turn_id, None)) is not None:
-            earlier.cancel()
+            earlier.stop()
         if len(self.followed) < MAXIMUM_FOLLOWED:
-            self.followed[turn_id] = asyncio.create_task(self._follow(turn_id, after))
+            self.followed[turn_id] = Follower(self, turn_id, after)
 
     async def topic_news(self, message: dict[str, Any]) -> None:
         for data in await self._rows([int(number) for number in message["payload"].get("turns", [])]):
@@ -74,13 +74,6 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
 
         rows: list[dict[str, Any]] = await database_sync_to_async(read)()
         return rows
-
-    async def _follow(self, turn_id: int, after: int) -> None:
-        """Send what comes after `after` until the turn ends: from the stream, and from the row where the stream has a gap."""
-        with contextlib.suppress(RuntimeError):  # the socket closed while we were sending
-            await Follower(self, turn_id, after).run()
-        if self.followed.get(turn_id) is asyncio.current_task():
-            del self.followed[turn_id]
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
@@ -98,11 +91,25 @@ class Follower:
         self.turn_id = turn_id
         self.have = have
         self.cursor = "0"
+        self._stopped = False
+        self._task = asyncio.create_task(self._run())
 
-    async def run(self) -> None:
+    def stop(self) -> None:
+        """The flag beside the cancellation, because a Redis client that connects swallows one."""
+        self._stopped = True
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        """Send what comes after `have` until the turn ends: from the stream, and from the row where the stream has a gap."""
+        with contextlib.suppress(RuntimeError):  # the socket closed while we were sending
+            await self._follow()
+        if self.consumer.followed.get(self.turn_id) is self:
+            del self.consumer.followed[self.turn_id]
+
+    async def _follow(self) -> None:
         if await self._from_row():
             return
-        while True:
+        while not self._stopped:
             try:
                 entries = await turn_stream.read(redis_client(), self.turn_id, self.cursor, block_milliseconds=BLOCK_MILLISECONDS)
             except (RedisError, OSError):

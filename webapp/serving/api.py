@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from webapp.accounts.access import access_workspace
 from webapp.core.paging import paginate
@@ -100,10 +100,11 @@ def list_deployments(request: HttpRequest, slug: str, cursor: str | None = None,
 
 
 @router.post("/workspaces/{slug}/deployments", response={201: DeploymentOut})
-def create_deployment(request: HttpRequest, slug: str, body: DeploymentIn) -> tuple[int, Deployment]:
+def create_deployment(request: HttpRequest, slug: str, body: DeploymentIn) -> Status[Deployment]:
     """Serve a model. Without a name, one that serves just this already is started again."""
     spec = ServeSpec.model_validate(body.model_dump(exclude={"name"}))
-    return 201, services.create_deployment(user=request.user, workspace=slug, spec=spec, name=body.name)  # type: ignore[arg-type]
+    made = services.create_deployment(user=request.user, workspace=slug, spec=spec, name=body.name)  # type: ignore[arg-type]
+    return Status(201, made)
 
 
 @router.get("/deployments/{deployment_id}", response=DeploymentOut)
@@ -127,9 +128,9 @@ def restart(request: HttpRequest, deployment_id: int) -> Deployment:
 
 
 @router.delete("/deployments/{deployment_id}", response={204: None})
-def delete(request: HttpRequest, deployment_id: int) -> tuple[int, None]:
+def delete(request: HttpRequest, deployment_id: int) -> Status[None]:
     services.delete_deployment(user=request.user, deployment_id=deployment_id)  # type: ignore[arg-type]
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/deployments/{deployment_id}/usage", response=UsageOut)

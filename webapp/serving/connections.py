@@ -29,7 +29,7 @@ def redis_client() -> Redis:
     """The Redis client of the running loop, answering bytes."""
     loop = asyncio.get_running_loop()
     if loop not in _redis:
-        _redis[loop] = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
+        _redis[loop] = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=5)
     return _redis[loop]
 
 

@@ -19,6 +19,7 @@ from webapp.serving.models import Deployment, Health, Usage
 
 USAGE_DAYS = 30
 METRICS_TIMEOUT = 1.0
+FIGURES = ["running", "waiting", "kv_cache_usage", "kv_cache_bytes", "tokens_generated", "tokens_per_second", "memory_bytes"]
 
 
 def workspace_deployments(workspace: Workspace) -> QuerySet[Deployment]:
@@ -70,7 +71,7 @@ def engine_metrics(deployment: Deployment) -> dict[str, Any] | None:
         told = response.json() if response.is_success else None
     except (httpx.HTTPError, ValueError):
         return None
-    return told if isinstance(told, dict) else None
+    return {name: told.get(name) for name in FIGURES} if isinstance(told, dict) else None
 
 
 def error_sentence(deployment: Deployment) -> str:

@@ -47,8 +47,8 @@ def deploy(workspace: Workspace, alice: User, model: Model) -> Deploy:
 
 
 @pytest.fixture
-def double() -> Iterator[Double]:
-    yield Double("t" * 8)
+def double() -> Double:
+    return Double("t" * 8)
 
 
 @pytest.fixture

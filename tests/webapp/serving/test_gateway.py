@@ -159,7 +159,12 @@ def test_session_needs_the_csrf_token(web: str, alice: User, ready: Deployment) 
 
 
 def test_meter_finds_usage_however_the_bytes_are_cut() -> None:
-    stream = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}\n\ndata: {"choices":[],"usage":{"completion_tokens":1}}\n\ndata: [DONE]\n\n'
+    events = [
+        b'{"choices":[{"delta":{"content":"a"}}],"usage":null}',
+        b'{"choices":[],"usage":{"completion_tokens":1}}',
+        b"[DONE]",
+    ]
+    stream = b"".join(b"data: " + event + b"\n\n" for event in events)
     for size in (1, 3, 7, 50, 1000):
         shown, hidden = StreamMeter(hide_usage=False), StreamMeter(hide_usage=True)
         cuts = [stream[at : at + size] for at in range(0, len(stream), size)]

@@ -18,6 +18,7 @@ from webapp.serving import engines, services, watching
 from webapp.serving.models import Deployment, Health
 from webapp.serving.queries import engine_metrics, error_sentence
 
+PATIENCE = 20.0
 COMMAND = (sys.executable, "-m", "tests.webapp.serving.double")
 
 
@@ -39,7 +40,7 @@ def until(
         if condition(row):
             return row
         time.sleep(0.05)
-    raise AssertionError(f"deployment is {row.state} after {seconds} s: {row.error} {engines.read_log(row.pk)}")
+    raise AssertionError(f"deployment is {row.state} after {PATIENCE} s: {row.error} {engines.read_log(row.pk)}")
 
 
 def is_ready(row: Deployment) -> bool:
