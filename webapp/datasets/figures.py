@@ -10,7 +10,8 @@ from webapp.core.charts import PALETTE, figure
 from webapp.core.errors import NotFound
 from webapp.datasets.models import DatasetVersion
 
-LARGEST_BARS = 30
+LARGEST_BARS = 16
+LONGEST_NAME = 26
 
 
 def version_figure(version: DatasetVersion, name: str) -> dict[str, Any]:
@@ -32,7 +33,10 @@ def bars(counts: dict[str, int], *, colour: int = 0) -> dict[str, Any]:
         "marker": {"color": PALETTE[colour]},
         "hovertemplate": "%{y}: %{x:,}<extra></extra>",
     }
-    return figure([trace], x=_("records"), hovermode="closest", yaxis={"automargin": True, "type": "category"}, bargap=0.25)
+    names = [name for name, _count in shown]
+    short = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names]
+    axis = {"automargin": True, "type": "category", "tickmode": "array", "tickvals": names, "ticktext": short}
+    return figure([trace], x=_("records"), hovermode="closest", yaxis=axis, bargap=0.25)
 
 
 def _labels(stats: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class PreviewForm(forms.Form):
 
 
 class ImportForm(PreviewForm):
-    name = forms.CharField(label=_("Name"), max_length=120)
+    name = forms.CharField(label=_("Name of the dataset"), max_length=120)
     description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
     language = forms.ChoiceField(label=_("Language"), choices=LANGUAGES, required=False)
     licence = forms.CharField(label=_("Licence"), max_length=80, required=False)
@@ -72,7 +72,7 @@ class SplitForm(forms.Form):
 
 
 class DatasetForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=120)
+    name = forms.CharField(label=_("Name of the dataset"), max_length=120)
     description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
 

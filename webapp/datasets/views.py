@@ -179,7 +179,10 @@ def version_page(request: MemberRequest, workspace: Workspace, version_id: int) 
     context: dict[str, Any] = {"version": version, "dataset": version.dataset, "job": version.job}
     context["may_manage"] = may(request.user, workspace, Role.MANAGER)
     if request.headers.get("HX-Request"):
-        return render(request, "datasets/_building.html", {"workspace": workspace, **context})
+        answer = render(request, "datasets/_building.html", {"workspace": workspace, **context})
+        if version.state == VersionState.READY:
+            answer["HX-Refresh"] = "true"
+        return answer
     context["refused"] = list(islice(exports.refused_rows(version), SHOWN_ERRORS))
     if version.state == VersionState.READY:
         found = queries.list_records(

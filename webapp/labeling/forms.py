@@ -19,7 +19,7 @@ class NewProjectForm(forms.Form):
         choices=[(CLASSIFICATION, _("Choose a label")), (ANSWER, _("Write or correct an answer"))],
         widget=forms.RadioSelect,
     )
-    name = forms.CharField(label=_("Name"), max_length=120)
+    name = forms.CharField(label=_("Name of the project"), max_length=120)
     question = forms.CharField(label=_("Question"), max_length=200, required=False)
     labels = forms.CharField(label=_("Labels, one a line"), required=False, widget=forms.Textarea(attrs={"rows": 6}))
     propose = forms.BooleanField(label=_("Show the label that a record has as a proposal"), required=False)
@@ -51,5 +51,5 @@ def schema_of(version: DatasetVersion, given: Any) -> dict[str, Any]:
 
 
 class ProjectForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=120)
+    name = forms.CharField(label=_("Name of the project"), max_length=120)
     instructions = forms.CharField(label=_("Instructions"), required=False, widget=forms.Textarea(attrs={"rows": 6}))
