@@ -28,7 +28,10 @@ def paginate(query: QuerySet[Row], *, cursor: str | None = None, limit: int = 50
     column = order.lstrip("-")
     if cursor:
         operator = "lt" if order.startswith("-") else "gt"
-        query = query.filter(**{f"{column}__{operator}": decode(cursor)})
+        try:
+            query = query.filter(**{f"{column}__{operator}": decode(cursor)})
+        except (ValueError, TypeError) as error:
+            raise bad_cursor() from error
     rows = list(query.order_by(order)[: limit + 1])
     more = len(rows) > limit
     rows = rows[:limit]
@@ -43,4 +46,8 @@ def decode(cursor: str) -> Any:
     try:
         return json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error) as error:
-        raise UserError("paging.bad_cursor", "The cursor is not one that this list gave; start from the first page.") from error
+        raise bad_cursor() from error
+
+
+def bad_cursor() -> UserError:
+    return UserError("paging.bad_cursor", "The cursor is not one that this list gave; start from the first page.")

@@ -4,6 +4,7 @@ Every step can be repeated: a process that is killed in the middle is followed b
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -71,6 +72,13 @@ def write_canonical(records: Iterable[Record]) -> Path:
                 file.write(record_line(slim(record.model_dump(mode="json"))))
         if not seen:
             raise UserError("dataset.no_records", "There is no record to store; choose others.")
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(
+            "dataset.disk_full", "The disk is full; free some space, then try again: nothing was stored.", status=507
+        ) from error
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -17,6 +17,7 @@ from webapp.datasets.access import access_dataset, access_upload, access_version
 from webapp.datasets.lineage import require_unused
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, Upload, VersionState
 from webapp.datasets.uploads import require_complete
+from webapp.datasets.words import clean
 from webapp.jobs.models import ALIVE, Job
 from webapp.jobs.services import submit_job
 from workers.data.records import read_records
@@ -32,7 +33,9 @@ def create_dataset(*, user: User, slug: str, name: str, description: str = "") -
     name = _checked_name(name)
     try:
         with transaction.atomic():
-            dataset = Dataset.objects.create(workspace=workspace, name=name, description=description.strip(), created_by=user)
+            dataset = Dataset.objects.create(
+                workspace=workspace, name=name, description=clean(description).strip(), created_by=user
+            )
     except IntegrityError as error:
         raise _name_taken(name) from error
     record_audit(actor=user, workspace=workspace, action="dataset.create", subject=name)
@@ -40,7 +43,7 @@ def create_dataset(*, user: User, slug: str, name: str, description: str = "") -
 
 
 def _checked_name(name: str) -> str:
-    name = " ".join(name.split())
+    name = " ".join(clean(name).split())
     if not name:
         raise UserError("dataset.no_name", "The dataset has no name; give it one.", status=422)
     if len(name) > 120:
@@ -60,7 +63,7 @@ def update_dataset(*, user: User, dataset_id: int, name: str | None = None, desc
     if name is not None:
         changes["name"] = _checked_name(name)
     if description is not None:
-        changes["description"] = description.strip()
+        changes["description"] = clean(description).strip()
     try:
         with transaction.atomic():
             Dataset.objects.filter(pk=dataset.pk).update(**changes)
@@ -163,6 +166,7 @@ def split_version(
     """Two new versions, each in a dataset of its own: (the rest, the held-out `fraction`). Equal records stay together."""
     version = access_version(user, version_id, role=Role.MANAGER)
     source = building.version_path(version)
+    storage.require_space(3 * version.bytes)
     held_out = splitting.choose(version, fraction=fraction, seed=seed, stratify=stratify)
     training_name, held_out_name = names or (f"{version.dataset.name[:105]} · train", f"{version.dataset.name[:105]} · held-out")
     if training_name.strip() == held_out_name.strip():

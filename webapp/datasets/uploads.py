@@ -15,6 +15,7 @@ from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.datasets.access import access_upload
 from webapp.datasets.models import DatasetVersion, Upload, VersionState
+from webapp.datasets.words import clean
 
 PART_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
@@ -45,7 +46,7 @@ def upload_path(upload: Upload) -> Path:
 def start_upload(*, user: User, slug: str, name: str, size: int) -> Upload:
     """Announce a file of `size` bytes; its parts follow."""
     workspace = access_workspace(user, slug, role=Role.MANAGER)
-    plain = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\x00", "").strip()[:255]
+    plain = clean(name).replace("\\", "/").rsplit("/", 1)[-1].strip()[:255]
     if plain in {"", ".", ".."}:
         raise UserError("upload.no_name", "The file has no name; give it one.")
     if size <= 0:

@@ -6,6 +6,11 @@ TEXT_LIMIT = 20_000
 CONVERSATIONS = ("messages", "chosen", "rejected")
 
 
+def clean(text: str) -> str:
+    """Without what no database and no file can hold: NUL, and halves of characters (lone surrogates) as JSON may bring them."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
 def record_text(data: dict[str, Any]) -> str:
     """The words of a canonical record (its slim JSON), turn by turn, up to TEXT_LIMIT characters."""
     parts = [data["text"]] if data.get("text") else []

@@ -8,6 +8,7 @@ from django.http import HttpResponseBase
 from django.utils.text import slugify
 
 from webapp.accounts.models import Role, User
+from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.datasets.exports import CONTENT_TYPES, csv_line, gather
 from webapp.datasets.models import DatasetVersion
@@ -91,6 +92,7 @@ def create_labelled_version(*, user: User, project_id: int, dataset_name: str = 
     project = access_project(user, project_id, role=Role.MANAGER)
     if not project.annotation_count:
         raise UserError("label.nothing_labelled", "Nobody has labelled anything in “{name}” yet.", status=409, name=project.name)
+    storage.require_space(3 * project.version.bytes)
     name = dataset_name or f"{project.name[:110]} · labels"
     dataset = get_or_create_dataset(user=user, workspace=project.workspace, name=name)
     return create_version_from_records(

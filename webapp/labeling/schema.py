@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from webapp.core.errors import UserError
+from webapp.datasets.words import clean
 
 MOST_CHOICES = 1000
 LONGEST_TEXT = 200_000
@@ -73,7 +74,15 @@ def checked_schema(given: Any) -> dict[str, Any]:
         if isinstance(field, ChoiceField):
             values = [choice.value for choice in field.choices]
             _require_different("label.same_choice", "The choice “{name}” stands there twice; remove one.", values)
-    return schema.model_dump(exclude_none=True)
+    return _cleaned(schema.model_dump(exclude_none=True))  # type: ignore[no-any-return]
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _cleaned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def _with_full_choices(given: Any) -> Any:
@@ -137,7 +146,7 @@ def _checked_text(field: Any, answer: Any) -> str:
         raise _wrong(
             field, "text_too_long", "The answer to “{field}” is longer than {limit} characters; shorten it.", limit=LONGEST_TEXT
         )
-    return answer.replace("\x00", "")
+    return clean(answer)
 
 
 def _wrong(field: ChoiceField | TextField, code: str, template: str, **params: Any) -> UserError:

@@ -14,6 +14,7 @@ from webapp.core.events import publish
 from webapp.datasets.access import access_version
 from webapp.datasets.building import version_path
 from webapp.datasets.models import RecordRow
+from webapp.datasets.words import clean
 from webapp.labeling.access import access_project
 from webapp.labeling.models import Annotation, Draft, LabelProject, Task, TaskLease
 from webapp.labeling.schema import checked_schema
@@ -49,7 +50,7 @@ def create_project(
     values = {
         "version": version,
         "schema": checked_schema(schema),
-        "instructions": instructions.strip(),
+        "instructions": clean(instructions).strip(),
         "overlap": overlap,
         "task_total": min(limit or version.count, version.count),
         "created_by": user,
@@ -65,7 +66,7 @@ def create_project(
 
 
 def _checked_name(name: str) -> str:
-    name = " ".join(name.split())
+    name = " ".join(clean(name).split())
     if not name:
         raise UserError("label.no_name", "The project has no name; give it one.", status=422)
     if len(name) > 120:
@@ -131,7 +132,7 @@ def update_project(
     if name is not None:
         changes["name"] = _checked_name(name)
     if instructions is not None:
-        changes["instructions"] = instructions.strip()
+        changes["instructions"] = clean(instructions).strip()
     if is_open is not None:
         changes["is_open"] = is_open
     try:

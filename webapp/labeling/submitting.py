@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from webapp.accounts.models import Role, User
 from webapp.core.errors import UserError
+from webapp.datasets.words import clean
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Annotation, Contribution, Draft, LabelCount, LabelProject, Task, TaskLease
 from webapp.labeling.queue import Turn, free_slots, own_contribution
@@ -46,6 +47,7 @@ def submit(
     task = access_task(user, task_id, role=Role.ANNOTATOR)
     if not key or len(key) > 80:
         raise UserError("label.no_key", "The submit needs a key of 1 to 80 characters that is new for each submit.", status=422)
+    key = clean(key)
     checked = [] if skipped else checked_value(task.project.schema, value)
     lead = None if lead_time_ms is None else max(0, min(lead_time_ms, LONGEST_LEAD_MS))
     answer = Answer(checked, skipped, key, lead, revision)

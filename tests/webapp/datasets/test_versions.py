@@ -1,6 +1,7 @@
 """Versions: made without a job, split, paged, filtered, downloaded in every format, protected, deleted."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -116,7 +117,10 @@ def test_records_are_paged_and_filtered(alice_client: Client, version: DatasetVe
     assert [item["data"]["id"] for item in alice_client.get(f"{url}?search=number 29&label=cash").json()["items"]] == [
         "r29", "r290", "r293", "r296", "r299",
     ]  # fmt: skip
-    assert alice_client.get(f"{url}?cursor=nonsense").json()["error"]["code"] == "paging.bad_cursor"
+    for cursor in ("nonsense", "ImFiYyI", "W10", "bnVsbA", "%00"):
+        wrong = alice_client.get(f"{url}?cursor={cursor}")
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "paging.bad_cursor"), cursor
+    assert alice_client.get(f"/api/v1/versions/{1 << 70}/records").status_code == 404
     assert alice_client.get(f"{url}/7").json()["data"]["id"] == "r7"
     assert alice_client.get(f"{url}/300").status_code == 404
 
@@ -229,3 +233,26 @@ def test_members_read_and_strangers_see_nothing(
         assert somebody.delete(f"/api/v1/versions/{version.pk}").status_code == status
         split = somebody.post(f"/api/v1/versions/{version.pk}/split", "{}", "application/json")
         assert split.status_code == status
+
+
+def test_full_disk_while_splitting_leaves_nothing_behind(
+    alice_client: Client, version: DatasetVersion, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    def full(*_: Any) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(building, "record_line", full)
+    answer = post(alice_client, f"/api/v1/versions/{version.pk}/split", {"fraction": 0.5}, status=507)
+    assert answer["error"]["code"] == "dataset.disk_full"
+    monkeypatch.undo()
+    settings.MINIMUM_FREE_MB = 1 << 40
+    answer = post(alice_client, f"/api/v1/versions/{version.pk}/split", {"fraction": 0.5}, status=507)
+    assert answer["error"]["code"] == "storage.disk_full"
+    assert DatasetVersion.objects.count() == 1
+    assert [path.name for path in building.canonical_path("x").parent.iterdir()] == [f"{version.sha256}.jsonl"]
+
+
+def test_half_characters_and_nul_are_no_crash(alice_client: Client, workspace: Workspace) -> None:
+    url = f"/api/v1/workspaces/{workspace.slug}/datasets"
+    answer = alice_client.post(url, '{"name": "a\\ud800\\u0000b", "description": "\\udfff"}', "application/json")
+    assert (answer.status_code, answer.json()["name"]) == (201, "a?b")

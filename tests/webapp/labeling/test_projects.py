@@ -291,3 +291,14 @@ def test_list_needs_few_queries(
     with django_assert_max_num_queries(6):
         listed = alice_client.get(f"/api/v1/workspaces/{workspace.slug}/label-projects?limit=10").json()
     assert [item["name"] for item in listed["items"][:2]] == ["P11", "P10"]
+
+
+def test_half_characters_in_an_answer_are_no_crash(
+    alice: User, alice_client: Client, bob_client: Client, workspace: Workspace
+) -> None:
+    project = make_project(alice, workspace, conversations(1), schema=ANSWER)
+    task = get_next(bob_client, project)["task"]["id"]
+    payload = '{"key": "k", "value": [{"q": "answer", "type": "text", "value": "half \\ud83d and \\u0000 emoji \\ud83d\\ude00"}]}'
+    assert bob_client.post(f"/api/v1/tasks/{task}/annotations", payload, "application/json").status_code == 200
+    assert "half ? and  emoji 😀" in body(alice_client.get(f"/api/v1/label-projects/{project.pk}/export")).decode()
+    assert post(alice_client, f"/api/v1/label-projects/{project.pk}/versions", {})["count"] == 1
