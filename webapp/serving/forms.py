@@ -54,3 +54,9 @@ class DeployForm(forms.Form):
         given: dict[str, Any] = {name: value for name, value in self.cleaned_data.items() if value not in {None, ""}}
         given.pop("name", None)
         return ServeSpec.model_validate({"model": model_id, **given})
+
+
+def spec_rows(spec: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """What was chosen for a deployment, in the words of the form; what was left to us is left out."""
+    fields = DeployForm.base_fields
+    return [(fields[name].label, value) for name, value in spec.items() if name in fields and value not in {None, "auto"}]

@@ -58,7 +58,8 @@ def usage_figure(deployment: Deployment) -> dict[str, Any]:
         }
         for colour, (name, label) in enumerate([("prompt_tokens", _("tokens read")), ("completion_tokens", _("tokens written"))])
     ]
-    return figure(traces, y=_("tokens"), barmode="stack")
+    axis = {"title": {"text": _("tokens")}, "rangemode": "nonnegative", "automargin": True}
+    return figure(traces, barmode="stack", yaxis=axis)
 
 
 def engine_metrics(deployment: Deployment) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from webapp.registry.lineage import ancestors
 from webapp.registry.models import Model
 from webapp.serving import accounting, engines, queries, services
 from webapp.serving.access import access_deployment
-from webapp.serving.forms import DeployForm
+from webapp.serving.forms import DeployForm, spec_rows
 from webapp.serving.models import Deployment, Health
 
 ACTIONS: dict[str, Callable[..., Deployment]] = {
@@ -96,7 +96,7 @@ def deployment(request: HttpRequest, workspace: Workspace, deployment_id: int) -
         "base_url": request.build_absolute_uri("/v1"),
         "generations": ancestors(opened.model),
         "log": engines.read_log(opened.pk),
-        "spec": [(name, value) for name, value in opened.spec.items() if name != "model" and value not in {None, "auto"}],
+        "spec": spec_rows(opened.spec),
         "topic": f"deployment.{opened.pk}",
     }
     context.pop("workspace")
