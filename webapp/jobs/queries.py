@@ -103,10 +103,11 @@ def metric_names(job: Job) -> list[str]:
 def metric_figure(job: Job, names: list[str]) -> dict[str, Any]:
     """Curves over steps, each down-sampled to what a screen can show."""
     series: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    points = MetricPoint.objects.filter(job=job, name__in=names, value__isnull=False).order_by("name", "step")
+    points = MetricPoint.objects.filter(job=job, name__in=names).order_by("name", "step")
     for name, step, value in points.values_list("name", "step", "value"):
-        series[name][0].append(step)
-        series[name][1].append(value)
+        if value is not None:
+            series[name][0].append(step)
+            series[name][1].append(value)
     traces = [charts.line(name, *series[name], colour=index) for index, name in enumerate(names) if name in series]
     return charts.figure(traces, x="step", y=names[0] if len(names) == 1 else "")
 

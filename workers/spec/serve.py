@@ -31,6 +31,6 @@ class EngineRun(Spec):
     host: str = "127.0.0.1"
     port: int = Field(0, description="0: any free port; the engine writes the port it took to `ready_file`")
     ready_file: str
-    error_file: str = Field("", description="why the engine could not start, as UserError.payload(), when it ends before it is ready")
+    error_file: str = Field("", description="why it could not start, as UserError.payload()")
     token_env: str = "SHUYUAN_ENGINE_TOKEN"  # noqa: S105  (the name of a variable)
     spec: ServeSpec
