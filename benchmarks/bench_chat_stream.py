@@ -56,7 +56,7 @@ def recorder(port_file: str, upstream: str, token: str, rate: float, tokens: int
     async def passed_on(raw: bytes) -> AsyncIterator[bytes]:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         async with (
-            httpx.AsyncClient(timeout=None, trust_env=False) as client,
+            httpx.AsyncClient(timeout=600, trust_env=False) as client,
             client.stream("POST", f"{upstream}/v1/chat/completions", content=raw, headers=headers) as response,
         ):
             async for chunk in response.aiter_raw():

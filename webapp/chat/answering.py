@@ -22,7 +22,8 @@ from webapp.serving import accounting
 from webapp.serving.connections import redis_client
 
 logger = logging.getLogger(__name__)
-FRAME_SECONDS = 1 / 30
+FRAMES_PER_SECOND = 30
+FRAMES_AT_ONCE = 2
 SAVE_SECONDS = 0.5
 STOP_SECONDS = 0.08
 REDIS_RETRY_SECONDS = 0.25
@@ -113,13 +114,20 @@ class Answer:
                 self._news.set()
 
     async def _send(self) -> None:
-        """To the stream: the first piece at once, then whatever gathered in a frame's time."""
+        """To the stream: each piece at once while they come slower than frames may, else what gathered until the next frame.
+
+        Frames are credits that grow back; a fixed pause after each would delay pieces that come just a little faster.
+        """
+        credit, at = float(FRAMES_AT_ONCE), time.monotonic()
         while not self._closing.is_set():
             await self._news.wait()
+            now = time.monotonic()
+            credit, at = min(FRAMES_AT_ONCE, credit + (now - at) * FRAMES_PER_SECOND), now
+            if credit < 1:
+                await self._pause((1 - credit) / FRAMES_PER_SECOND)
+            credit -= 1
             self._news.clear()
-            if await self._write_stream():
-                await self._pause(FRAME_SECONDS)
-            else:
+            if not await self._write_stream():
                 self._save_now.set()
                 await self._pause(REDIS_RETRY_SECONDS)
                 self._news.set()
