@@ -11,6 +11,7 @@ from workers.evaluate.statistics import Difference, mcnemar, paired_difference
 
 LEVEL = 0.05
 RESAMPLES = 2000
+SMALLEST_P = 0.0001
 Scores = np.ndarray
 
 
@@ -37,6 +38,13 @@ class Comparison:
     n: int
     only_a: int
     only_b: int
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """Difference and interval in percentage points with their sign, and p, as words for a page."""
+        points = {"difference": self.difference, "low": self.low, "high": self.high}
+        words = {name: f"{100 * value:+.1f}".replace("-", "−") for name, value in points.items()}
+        return {**words, "p": f"= {self.p:.4f}" if self.p >= SMALLEST_P else f"< {SMALLEST_P}"}
 
     @property
     def is_significant(self) -> bool:

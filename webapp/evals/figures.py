@@ -7,13 +7,12 @@ from django.utils.translation import gettext
 from webapp.core import charts
 from webapp.evals.queries import Row
 
-BAR = 34
-MARGIN = 90
+SHOWN = 40
 
 
 def forest(rows: list[Row]) -> dict[str, Any]:
     """Forest plot: a point with its 95 % interval for each model, the best on top."""
-    shown = list(reversed(rows))
+    shown = list(reversed(rows[:SHOWN]))
     scores = [100 * (row.evaluation.score or 0.0) for row in shown]
     lows = [100 * (row.evaluation.low if row.evaluation.low is not None else 0.0) for row in shown]
     highs = [100 * (row.evaluation.high if row.evaluation.high is not None else 1.0) for row in shown]
@@ -38,6 +37,5 @@ def forest(rows: list[Row]) -> dict[str, Any]:
         [trace],
         x=gettext("score in per cent, with its 95 % interval"),
         hovermode="closest",
-        height=MARGIN + BAR * max(2, len(rows)),
         xaxis={"title": {"text": gettext("score in per cent, with its 95 % interval")}, "range": [-2, 102], "automargin": True},
     )

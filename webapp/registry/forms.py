@@ -25,6 +25,7 @@ class ImportForm(forms.Form):
         queryset=Model.objects.none(),
         label=_("Base of an adapter"),
         required=False,
+        empty_label=_("none"),
         help_text=_("Only for a LoRA adapter: the model that it was trained on."),
     )
 

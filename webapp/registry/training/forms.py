@@ -8,15 +8,18 @@ from django.utils.translation import gettext, gettext_lazy
 from pydantic import ValidationError
 
 from webapp.accounts.models import Workspace
+from webapp.datasets.lineage import uses
 from webapp.datasets.models import DatasetVersion, VersionState
 from webapp.registry.models import Model, ModelKind
 from webapp.registry.queries import ready_models
 from webapp.registry.registering import free_name
 from webapp.registry.services import TRAINABLE
+from webapp.registry.training.checks import first_records, missing_field
 from webapp.registry.training.services import TOKENIZER_SOURCES, spec_class
 from webapp.registry.training.spec_fields import Group, form_groups, mark_errors, read_form
 
 OFFERED = 200
+TRIED = 20
 VISIBLE = {
     "sft": {"datasets", "base_model", "method", "name"},
     "pretrain": {"datasets", "base_model", "tokenizer", "name"},
@@ -65,10 +68,13 @@ class TrainingForm:
         return next((item for item in offered if item.pk == wanted), None)
 
     def _first_version(self) -> DatasetVersion | None:
-        """The newest version that looks as if the method could use it."""
-        wanted = {"messages", "label", "choices"} if self.kind == "sft" else {"text", "messages"}
-        fits = (version for version in self.versions if wanted & set(version.stats.get("fields") or {}))
-        return next(fits, self.versions[0] if self.versions else None)
+        """The newest version that the method can use and that no suite asks from: questions are not for learning."""
+        for version in self.versions[:TRIED]:
+            if any(use.kind == "suites" for use in uses([version])):
+                continue
+            if any(not missing_field(record, self.kind) for record in first_records(version, 3)):
+                return version
+        return self.versions[0] if self.versions else None
 
     def _first_base(self) -> Model | None:
         """Fine-tuning starts from the newest base model; pre-training from scratch when a tokenizer is there."""

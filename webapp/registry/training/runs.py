@@ -9,12 +9,13 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from webapp.accounts.models import Workspace
 from webapp.core.errors import NotFound
 from webapp.jobs.models import Job, JobEvent, MetricPoint
-from webapp.registry.training.spec_fields import resolved_rows
+from webapp.registry.training.spec_fields import flattened, label_of
 
 RUN_KINDS = ("sft", "pretrain", "tokenizer")
 COMPARED = 8
 SAMPLE_LIMIT = 400
 HIDDEN_SETTINGS = {"versions", "datasets", "sample_prompts"}
+INPUT_SETTINGS = {"name", "base_model", "tokenizer", "datasets"}
 
 
 def workspace_runs(workspace: Workspace, kind: str = "") -> QuerySet[Job]:
@@ -89,35 +90,54 @@ def _answers(entries: list[dict[str, Any]]) -> list[Answers]:
 
 def settings_of(job: Job) -> dict[str, Any]:
     """path → value: what was asked for, and, once the run has ended, what the program chose."""
-    values = {path: value for path, _label, value in resolved_rows(job.spec)}
-    resolved = (job.result or {}).get("resolved") or {}
-    for path, _label, value in resolved_rows({key: item for key, item in resolved.items() if key not in HIDDEN_SETTINGS}):
+    values = flattened(job.spec)
+    resolved = {key: item for key, item in ((job.result or {}).get("resolved") or {}).items() if key not in HIDDEN_SETTINGS}
+    for path, value in flattened(resolved).items():
         place = next((known for known in values if known.rsplit(".", 1)[-1] == path), path)
         if value is not None:
             values[place] = value
     return values
 
 
+def shown(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
 def settings_table(job: Job) -> list[tuple[str, Any, bool]]:
-    """(label, value, chosen by the program) of every setting."""
-    asked = {path: value for path, _label, value in resolved_rows(job.spec)}
-    labels = {path: label for path, label, _value in resolved_rows(settings_of(job))}
-    table = []
-    for path, value in settings_of(job).items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        table.append((labels.get(path, path), shown, value != asked.get(path, value) or path not in asked))
-    return table
+    """(label, value, chosen by the program) of every setting but the inputs, which the page shows as links."""
+    asked = flattened(job.spec)
+    return [
+        (label_of(path), shown(value), asked.get(path) != value)
+        for path, value in settings_of(job).items()
+        if path not in INPUT_SETTINGS
+    ]
 
 
 def settings_difference(jobs: list[Job]) -> list[tuple[str, list[Any], bool]]:
     """(label, value of each run, whether they differ); differences first."""
+    names = _input_names(jobs)
     columns = [settings_of(job) for job in jobs]
-    labels = {path: label for column in columns for path, label, _value in resolved_rows(column)}
     rows = []
     for path in dict.fromkeys(path for column in columns for path in column):
-        values = [column.get(path) for column in columns]
-        rows.append((labels.get(path, path), values, any(value != values[0] for value in values)))
+        values = [shown(names.get((path, str(column.get(path))), column.get(path))) for column in columns]
+        rows.append((label_of(path), values, any(value != values[0] for value in values)))
     return sorted(rows, key=lambda row: not row[2])
+
+
+def _input_names(jobs: list[Job]) -> dict[tuple[str, str], str]:
+    """(setting, its value as text) → the names of the models or datasets that it means."""
+    from webapp.datasets.models import DatasetVersion
+    from webapp.registry.models import Model
+
+    wanted = {number for job in jobs for number in job.spec.get("datasets", [])}
+    versions = DatasetVersion.objects.select_related("dataset").in_bulk(wanted)
+    roles = {(role, job.spec[role]) for job in jobs for role in ("base_model", "tokenizer") if job.spec.get(role)}
+    models = Model.objects.in_bulk({number for _role, number in roles})
+    names = {(role, str(number)): models[number].name for role, number in roles if number in models}
+    for job in jobs:
+        numbers = job.spec.get("datasets", [])
+        names["datasets", str(numbers)] = ", ".join(str(versions.get(number, f"#{number}")) for number in numbers)
+    return names
 
 
 def card_context(model: Any) -> dict[str, Any]:
@@ -130,7 +150,11 @@ def card_context(model: Any) -> dict[str, Any]:
     return {
         "figures": {key: value for key, value in figures.items() if value is not None},
         "dropped_rows": dropped,
-        "recipe": [(label, value) for _path, label, value in resolved_rows({**asked, **resolved}) if value not in (None, [], "")],
+        "recipe": [
+            (label_of(path), shown(value))
+            for path, value in flattened({**asked, **resolved}).items()
+            if value not in (None, [], "") and path not in INPUT_SETTINGS
+        ],
         "has_curve": model.job_id is not None and MetricPoint.objects.filter(job=model.job_id, name="loss").exists(),
     }
 

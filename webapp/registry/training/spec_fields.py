@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -84,7 +83,7 @@ def _field(path: str, info: FieldInfo) -> SpecField:
     limits = {key: getattr(rule, key) for rule in info.metadata for key in ("ge", "gt", "le", "lt") if hasattr(rule, key)}
     found = SpecField(
         path=path,
-        label=gettext(LABELS.get(path) or LABELS.get(name) or name.replace("_", " ")),
+        label=label_of(path),
         help=_help(path, name, info),
         control=_control(plain),
         default=_text(default),
@@ -169,14 +168,14 @@ def mark_errors(groups: list[Group], error: ValidationError) -> list[str]:
     return left
 
 
-def resolved_rows(spec: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str, Any]]:
-    """(path, label, value) of every setting of a dumped spec, nested ones flattened."""
-    rows: list[tuple[str, str, Any]] = []
+def label_of(path: str) -> str:
+    name = path.rsplit(".", maxsplit=1)[-1]
+    return gettext(LABELS.get(path) or LABELS.get(name) or name.replace("_", " "))
+
+
+def flattened(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """path → value of every setting of a dumped spec."""
+    values: dict[str, Any] = {}
     for name, value in spec.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            rows += resolved_rows(value, f"{path}.")
-        else:
-            label: str | Promise = LABELS.get(path) or LABELS.get(name) or name.replace("_", " ")
-            rows.append((path, gettext(str(label)), value))
-    return rows
+        values |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return values

@@ -53,7 +53,7 @@ LABELS = {
     "epochs": noop("Epochs"),
     "time_budget_seconds": noop("Time budget (seconds)"),
     "held_out_fraction": noop("Share held out"),
-    "rank": noop("Rank"),
+    "rank": noop("Adapter rank"),
     "alpha": noop("Alpha"),
     "dropout": noop("Dropout"),
     "targets": noop("Layers to adapt"),
@@ -65,6 +65,8 @@ LABELS = {
     "micro_batch_tokens": noop("Tokens per pass"),
     "untrained_tokens": noop("Tokens the base never learnt"),
     "layout": noop("Layout"),
+    "recompute": noop("Recompute to save memory"),
+    "python": noop("Python"),
     "device": noop("Device"),
 }
 
