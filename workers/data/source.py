@@ -16,6 +16,9 @@ from workers.spec.errors import UserError
 
 MAX_LINE = 8 * 1024 * 1024
 HEAD_BYTES = 256 * 1024
+MAX_RATIO = 100
+SMALL_ARCHIVE = 64 * 1024 * 1024
+"""An archive may unpack to MAX_RATIO times its size, and to this much in any case; real text packs 3 to 20 times smaller."""
 _CHUNK = 1 << 20
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -72,9 +75,19 @@ class Source:
             yield from self._transcoded(self._counted(file, plain))
 
     def _counted(self, file: BinaryIO, plain: BinaryIO) -> Iterator[bytes]:
+        limit = max(SMALL_ARCHIVE, MAX_RATIO * self.size)
+        unpacked = 0
         try:
             while chunk := file.read(_CHUNK):
                 self.position = plain.tell()
+                unpacked += len(chunk)
+                if unpacked > limit and self._gzip:
+                    raise UserError(
+                        "dataset.archive_too_large",
+                        "The archive {file} unpacks to more than {times} times its size; unpack it and upload the file itself.",
+                        file=self.path.name,
+                        times=MAX_RATIO,
+                    )
                 yield chunk
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise self._broken_archive() from error
@@ -92,11 +105,22 @@ class Source:
         errors = "surrogateescape" if self.encoding == "gb18030" else "surrogatepass"
         decoder = codecs.getincrementaldecoder(self.encoding)(errors)
         for chunk in chunks:
-            yield decoder.decode(chunk).encode("utf-8", errors)
+            try:
+                yield decoder.decode(chunk).encode("utf-8", errors)
+            except UnicodeError as error:  # no byte order mark, or numbers that are no characters
+                raise self._wrong_encoding() from error
         try:
             yield decoder.decode(b"", final=True).encode("utf-8", errors)
         except UnicodeDecodeError:
             yield b"\xff"
+
+    def _wrong_encoding(self) -> UserError:
+        return UserError(
+            "dataset.wrong_encoding",
+            "The file {file} is not in {encoding}; choose another encoding, or let it be recognised.",
+            file=self.path.name,
+            encoding=self.encoding.upper(),
+        )
 
     def lines(self) -> Iterator[Line]:
         """Lines of the content; `\\r\\n` ends a line too."""
