@@ -50,7 +50,8 @@ class EventLog:
         """Write one event. Floats that JSON cannot say (NaN, infinity) become null."""
         self.seq += 1
         event = {"seq": self.seq, "t": round(time.time(), 3), "type": type_, **_finite(fields)}
-        self._file.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        line = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        self._file.write(line.encode("utf-8", "replace") + b"\n")  # input may hold halves of characters
         self._file.flush()
 
 
@@ -153,7 +154,7 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
             program,
             UserError(
                 "job.crashed",
-                "The program stopped with {kind}: {detail}",
+                "The program stopped with {kind} ({detail}); its log says where. Press Retry to run it again.",
                 kind=type(error).__name__,
                 detail=str(error)[:300],
             ),
@@ -166,7 +167,9 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
 def _system_error(error: OSError) -> UserError:
     if error.errno == 28:
         return UserError("job.disk_full", "The disk is full; free some space and press Retry: the job goes on where it stopped.")
-    return UserError("job.system_error", "The system refused: {detail}", detail=str(error)[:300])
+    return UserError(
+        "job.system_error", "The system refused the program ({detail}); mend that, then press Retry.", detail=str(error)[:300]
+    )
 
 
 def _fail(program: Program, error: UserError) -> None:

@@ -47,7 +47,10 @@ def run_next(resource: str) -> bool:
             fail(
                 job,
                 UserError(
-                    "job.crashed", "The program stopped with {kind}: {detail}", kind=type(error).__name__, detail=str(error)[:300]
+                    "job.crashed",
+                    "The program stopped with {kind} ({detail}); its log says where. Press Retry to run it again.",
+                    kind=type(error).__name__,
+                    detail=str(error)[:300],
                 ),
             )
     return True

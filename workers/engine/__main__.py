@@ -45,11 +45,22 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         return fail(run, error, EXIT_BAD_INPUT)
     except OSError as error:
-        return fail(run, UserError("engine.system_error", "The system refused: {detail}", detail=str(error)[:300]))
+        problem = UserError(
+            "engine.system_error",
+            "The system refused the engine ({detail}); mend that, then press Start.",
+            detail=str(error)[:300],
+        )
+        return fail(run, problem)
     except Exception as error:  # noqa: BLE001  (the process boundary)
         traceback.print_exc()
         kind, detail = type(error).__name__, str(error)[:300]
-        return fail(run, UserError("engine.crashed", "The engine stopped with {kind}: {detail}", kind=kind, detail=detail))
+        problem = UserError(
+            "engine.crashed",
+            "The engine stopped with {kind} ({detail}); read its log, then press Start.",
+            kind=kind,
+            detail=detail,
+        )
+        return fail(run, problem)
 
 
 def be_polite(run: EngineRun) -> None:
