@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -97,11 +99,18 @@ def authenticate(request: HttpRequest) -> Caller:
                 code="invalid_api_key",
             )
         return Caller(user, user.api_key.pk)  # type: ignore[attr-defined]
+    if not hasattr(request, "user"):  # on the short way there is no middleware
+        SessionMiddleware(_no_response).process_request(request)
+        AuthenticationMiddleware(_no_response).process_request(request)
     if not request.user.is_authenticated:
         raise GatewayError(401, "Send an API key as “Authorization: Bearer sy_…”.", code="invalid_api_key")
     if request.method == "POST" and check_csrf(request) is not None:
         raise GatewayError(403, "The CSRF token is missing; send an API key instead.", code="csrf_failed")
     return Caller(request.user, None)
+
+
+def _no_response(request: HttpRequest) -> HttpResponseBase:
+    raise NotImplementedError
 
 
 def find_deployment(caller: Caller, name: str) -> Deployment:
