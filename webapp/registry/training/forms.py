@@ -68,13 +68,14 @@ class TrainingForm:
         return next((item for item in offered if item.pk == wanted), None)
 
     def _first_version(self) -> DatasetVersion | None:
-        """The newest version that the method can use and that no suite asks from: questions are not for learning."""
-        for version in self.versions[:TRIED]:
-            if any(use.kind == "suites" for use in uses([version])):
-                continue
-            if any(not missing_field(record, self.kind) for record in first_records(version, 3)):
-                return version
-        return self.versions[0] if self.versions else None
+        """The newest version that the method can use, better one that no suite asks from: questions are not for learning."""
+        usable = [
+            version
+            for version in self.versions[:TRIED]
+            if any(not missing_field(record, self.kind) for record in first_records(version, 3))
+        ]
+        unasked = (version for version in usable if not any(use.kind == "suites" for use in uses([version])))
+        return next(unasked, next(iter(usable or self.versions), None))
 
     def _first_base(self) -> Model | None:
         """Fine-tuning starts from the newest base model; pre-training from scratch when a tokenizer is there."""
