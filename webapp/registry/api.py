@@ -116,6 +116,7 @@ class ModelChanges(Schema):
     description: str | None = None
     licence: str | None = None
     languages: list[str] | None = None
+    base_id: int | None = Field(None, description="of a LoRA adapter: the model that it was trained on")
 
 
 class ExportIn(Schema):

@@ -1,9 +1,12 @@
 """Forms of model pages."""
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from webapp.registry.models import Model
+from webapp.registry.models import Model, ModelKind
+from webapp.registry.queries import ready_models
 
 
 class ImportForm(forms.Form):
@@ -56,7 +59,25 @@ class ModelForm(forms.Form):
     languages = forms.CharField(label=_("Languages"), required=False, help_text=_("Codes, separated by commas: zh, en"))
     description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 4}))
 
-    def changes(self) -> dict[str, object]:
+    base = forms.ModelChoiceField(
+        queryset=Model.objects.none(),
+        label=_("Base of an adapter"),
+        required=False,
+        empty_label=_("none"),
+        help_text=_("Only for a LoRA adapter: the model that it was trained on."),
+    )
+
+    def __init__(self, model: Model, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if model.kind == ModelKind.ADAPTER:
+            bases = ready_models(model.workspace, [ModelKind.BASE, ModelKind.TUNED])
+            self.fields["base"].queryset = bases  # type: ignore[attr-defined]
+        else:
+            del self.fields["base"]
+
+    def changes(self) -> dict[str, Any]:
         given = dict(self.cleaned_data)
+        base = given.pop("base", None)
+        given["base_id"] = base.pk if base else None
         given["languages"] = [code for code in given["languages"].replace("，", ",").split(",") if code.strip()]
         return given

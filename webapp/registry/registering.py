@@ -62,7 +62,7 @@ def register_model(
         "bytes": facts.bytes,
         "licence": facts.licence,
         "languages": facts.languages,
-        **_inherited(base, facts.kind),
+        **inherited(base, facts.kind),
         **{key: value for key, value in details.items() if value},
     }
     for key, value in fields.items():
@@ -79,7 +79,7 @@ def register_model(
     return row
 
 
-def _inherited(base: Model | None, kind: str) -> dict[str, Any]:
+def inherited(base: Model | None, kind: str) -> dict[str, Any]:
     """What an adapter's folder does not say and its base does; licence and languages pass to every descendant."""
     if base is None:
         return {}

@@ -19,7 +19,7 @@ from webapp.registry.endpoints import check_endpoint, list_models
 from webapp.registry.inputs import endpoint_environment, model_folder, model_input
 from webapp.registry.lineage import require_unused
 from webapp.registry.models import Model, ModelKind, ModelState
-from webapp.registry.registering import NAME_LENGTH, free_name, register_model, remove_files
+from webapp.registry.registering import NAME_LENGTH, free_name, inherited, register_model, remove_files
 from workers.spec.registry import ExportModelSpec, ImportModelSpec, MergeModelSpec
 
 __all__ = [
@@ -199,10 +199,12 @@ def replace_endpoint_key(*, user: User, model_id: int, key: str) -> Model:
 # Changes
 
 
-def update_model(*, user: User, model_id: int, **changes: Any) -> Model:
-    """Change name, family, description, licence or languages; None leaves a field as it is."""
+def update_model(*, user: User, model_id: int, base_id: int | None = None, **changes: Any) -> Model:
+    """Change name, family, description, licence, languages, or an adapter's base; None leaves a field as it is."""
     model = access_model(user, model_id, role=Role.MANAGER)
     fields = {key: value for key, value in changes.items() if value is not None}
+    if base_id is not None:
+        fields |= _base_fields(user, model, base_id)
     if "name" in fields:
         fields["name"] = checked_name(fields["name"])
     if "family" in fields:
@@ -220,6 +222,14 @@ def update_model(*, user: User, model_id: int, **changes: Any) -> Model:
     record_audit(actor=user, workspace=model.workspace, action="model.update", subject=model.name, fields=sorted(fields))
     model.refresh_from_db()
     return model
+
+
+def _base_fields(user: User, model: Model, base_id: int) -> dict[str, Any]:
+    """An adapter's base, and what the adapter has from it."""
+    if model.kind != ModelKind.ADAPTER:
+        raise UserError("model.base_not_changeable", "Only the base of a LoRA adapter can be named afterwards.")
+    base = access_ready_model(user, model.workspace, base_id, kinds=[ModelKind.BASE, ModelKind.TUNED])
+    return {"base": base, **inherited(base, "adapter")}
 
 
 def delete_model(*, user: User, model_id: int) -> None:

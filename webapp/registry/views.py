@@ -67,7 +67,7 @@ def model_page(request: HttpRequest, workspace: Workspace, model_id: int) -> Htt
         "versions": queries.family_versions(model),
         "may_manage": may(asker(request), workspace, Role.MANAGER),
         "may_export": may(asker(request), workspace, Role.ANNOTATOR),
-        "form": ModelForm(initial={**vars(model), "languages": ", ".join(model.languages)}),
+        "form": ModelForm(model, initial={**vars(model), "base": model.base_id, "languages": ", ".join(model.languages)}),
         **card_context(model),
     }
     return page(request, "registry/model.html", workspace, "models", charts=True, **context)
@@ -110,7 +110,7 @@ def model_endpoint(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 @workspace_page(role=Role.MANAGER)
 def model_edit(request: HttpRequest, workspace: Workspace, model_id: int) -> HttpResponse:
     model = find_model(request, workspace, model_id, Role.MANAGER)
-    form = ModelForm(request.POST)
+    form = ModelForm(model, request.POST)
     if not form.is_valid():
         raise UserError("model.no_name", "The model has no name; give it one.", status=422)
     services.update_model(user=asker(request), model_id=model.pk, **form.changes())

@@ -71,7 +71,7 @@ def run_job(settings: Any, transactional_db: None) -> Run:
 
     def run(job: Job) -> Job:
         leases.ensure_slots()
-        assert running.run_next("cpu")
+        assert running.run_next("light") or running.run_next("cpu")
         job.refresh_from_db()
         return job
 

@@ -147,9 +147,18 @@ def test_adapter_input_names_base_and_adapter(workspace: Workspace, tiny: Model,
     assert given.path == Path(str(registering.settings.DATA_DIR)) / tiny.path
     assert given.adapter_path == Path(str(registering.settings.DATA_DIR)) / adapter.path
     assert (adapter.architecture, adapter.context_length) == (tiny.architecture, tiny.context_length)
-    adapter.base = None
+
+
+def test_the_base_of_an_imported_adapter_can_be_named(alice: User, workspace: Workspace, tiny: Model, tmp_path: Path) -> None:
+    folder = write_adapter(tmp_path / "lora")
+    adapter = register_model(workspace=workspace, name="Lora", kind=ModelKind.ADAPTER, folder=folder)
     with pytest.raises(UserError, match="lies on no full model"):
         model_input(adapter)
+    adapter = services.update_model(user=alice, model_id=adapter.pk, base_id=tiny.pk)
+    assert (adapter.base, adapter.context_length) == (tiny, tiny.context_length)
+    assert model_input(adapter).adapter_path is not None
+    with pytest.raises(UserError, match="Only the base of a LoRA adapter"):
+        services.update_model(user=alice, model_id=tiny.pk, base_id=adapter.pk)
 
 
 def test_lineage_goes_both_ways(workspace: Workspace, tiny: Model, conversations: DatasetVersion, tmp_path: Path) -> None:
