@@ -57,7 +57,7 @@ class Generation:
         self.turn = turn
         self.text = text
         self.messages = messages
-        self.usage: dict[str, Any] = {}
+        self.usage: dict[str, Any] = dict(turn.usage) if text else {}
         self.finish_reason = "stop"
         self._tokens_before = int(turn.usage.get("completion_tokens", 0)) if text else 0
         self._tokens = 0

@@ -1,9 +1,7 @@
 """A conversation with a deployment whose engine is the counting double, and a real Redis."""
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,50 +11,20 @@ from tests.webapp.serving.conftest import (  # noqa: F401
     double,
     model,
     ready,
+    redis_server,
     usage_is_written_when_asked,
     web,
 )
+from tests.webapp.serving.redis_server import RedisServer
 from webapp.accounts.models import User, Workspace
 from webapp.chat import answering, services, threads
 from webapp.chat.models import Conversation, Turn
-from webapp.core.embedded import redis_binary
 from webapp.serving.connections import close_connections
 from webapp.serving.models import Deployment
 
 
-class RedisServer:
-    """A Redis that can be killed and started again, empty."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "redis.sock"
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [redis_binary(), "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--dir", str(self.folder)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(500):
-            if subprocess.run([redis_binary(), "--version"], capture_output=True, check=False) and self.socket.exists():
-                return
-        raise AssertionError("Redis did not start")
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(10)
-        self.socket.unlink(missing_ok=True)
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture(autouse=True)
-def redis(redis_server: RedisServer, settings: Any) -> Iterator[RedisServer]:
+def redis(redis_server: RedisServer, settings: Any) -> Iterator[RedisServer]:  # noqa: F811
     settings.REDIS_URL = f"unix://{redis_server.socket}"
     yield redis_server
     import asyncio

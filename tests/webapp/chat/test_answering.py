@@ -69,7 +69,7 @@ def test_frames_are_at_most_thirty_a_second_and_the_first_comes_at_once(send: Se
     turn = answered(send(plan(count=200, delay=0.003)))
     streamed = in_loop(entries(turn.pk))
     seconds = (int(streamed[-1].id.split("-")[0]) - int(streamed[0].id.split("-")[0])) / 1000
-    assert len(streamed) <= 30 * seconds + 3
+    assert len(streamed) <= 30 * seconds + 5
     assert streamed[0].text == "0 "
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from tests.webapp.serving.double import Double, Running
+from tests.webapp.serving.redis_server import RedisServer
 from webapp.accounts.models import User, Workspace
 from webapp.registry.models import Model
 from webapp.serving import accounting
@@ -83,3 +84,11 @@ def closing(application: Any) -> Any:
             await asyncio.shield(close_connections())
 
     return app
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
