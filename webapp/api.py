@@ -2,14 +2,18 @@
 
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.parser import Parser
 from pydantic import ValidationError as SpecError
 
 from webapp.accounts.api import router as accounts
 from webapp.accounts.auth import API_AUTH
 from webapp.chat.api import router as chat
+from webapp.core.bodies import parse_json
 from webapp.core.errors import NotFound, UserError, error_body
 from webapp.datasets.api import router as datasets
 from webapp.evals.api import router as evals
@@ -19,7 +23,21 @@ from webapp.projects.api import router as projects
 from webapp.registry.api import router as registry
 from webapp.serving.api import router as serving
 
-api = NinjaAPI(title="Shuyuan", version="1", auth=API_AUTH, docs_url=None, openapi_url="openapi.json", urls_namespace="api")
+
+class StrictParser(Parser):
+    def parse_body(self, request: HttpRequest) -> Any:
+        return parse_json(request.body)
+
+
+api = NinjaAPI(
+    title="Shuyuan",
+    version="1",
+    auth=API_AUTH,
+    docs_url=None,
+    openapi_url="openapi.json",
+    urls_namespace="api",
+    parser=StrictParser(),
+)
 for tag, router in {
     "accounts": accounts,
     "datasets": datasets,
@@ -55,7 +73,27 @@ def not_authenticated(request: HttpRequest, error: AuthenticationError) -> HttpR
 
 @api.exception_handler(HttpError)
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if isinstance(error.__cause__, UserError):  # what the parser of bodies said
+        return answer(request, error.__cause__)
+    if error.status_code == 403:
+        return answer(
+            request,
+            UserError("auth.csrf", "The request has no valid CSRF token; reload the page, or send an API key.", status=403),
+        )
     return answer(request, UserError("request.refused", "{reason}", status=error.status_code, reason=str(error)))
+
+
+@api.exception_handler(RequestDataTooBig)
+def body_too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return answer(
+        request,
+        UserError(
+            "request.too_large",
+            "The body of the request is larger than {limit} MB; send less, or upload a file in parts.",
+            status=413,
+            limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20,
+        ),
+    )
 
 
 @api.exception_handler(ValidationError)

