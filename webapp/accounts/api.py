@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from ninja import Router, Schema
 from pydantic import Field
 
-from webapp.accounts import services
+from webapp.accounts import queries, services
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import Membership, Role, Workspace
 
@@ -66,7 +66,7 @@ class KeyOut(Schema):
 @router.get("/workspaces", response=Workspaces)
 def list_workspaces(request: HttpRequest) -> dict[str, object]:
     """The workspaces that you are a member of."""
-    return {"items": list(Workspace.objects.filter(memberships__user=request.user.pk).order_by("id"))}
+    return {"items": list(queries.workspaces_of(request.user))}  # type: ignore[arg-type]
 
 
 @router.post("/workspaces", response={201: WorkspaceOut})

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from ninja.security import HttpBearer, SessionAuth
 
@@ -22,6 +23,10 @@ class KeyAuth(HttpBearer):
 
 
 class SessionUser(SessionAuth):
+    def _get_key(self, request: HttpRequest) -> str | None:
+        """Only a session needs the CSRF token: a script without a good key is told about keys, not about tokens."""
+        return super()._get_key(request) if settings.SESSION_COOKIE_NAME in request.COOKIES else None
+
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
         return request.user if request.user.is_authenticated else None
 

@@ -1,10 +1,30 @@
 """Forms of accounts."""
 
+from typing import Any
+
 from django import forms
+from django.contrib.auth.forms import AuthenticationForm
 from django.utils.translation import gettext_lazy as _
 
+from webapp.accounts import attempts
 from webapp.accounts.models import Role
 from webapp.accounts.services import SCOPES
+
+
+class LogInForm(AuthenticationForm):
+    """User name and password; whoever fails too often has to wait."""
+
+    def clean(self) -> dict[str, Any]:
+        address = str(self.request.META.get("REMOTE_ADDR", "")) if self.request else ""
+        name = str(self.cleaned_data.get("username", ""))
+        attempts.require_patience(name, address)
+        try:
+            values = super().clean()
+        except forms.ValidationError:
+            attempts.note_failure(name, address)
+            raise
+        attempts.forget_failures(name, address)
+        return values
 
 
 class SignUpForm(forms.Form):

@@ -50,6 +50,17 @@ class Membership(models.Model):
         return f"{self.user} in {self.workspace}: {self.role}"
 
 
+class FailedLogIn(models.Model):
+    """A wrong password, kept for a quarter of an hour to slow down guessing."""
+
+    username = models.CharField(max_length=150)
+    address = models.CharField(max_length=45)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.username} from {self.address}"
+
+
 class Invitation(models.Model):
     """A link that lets whoever opens it join a workspace once. Only the hash of its token is kept."""
 

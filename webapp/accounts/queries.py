@@ -1,8 +1,11 @@
-"""What the settings page reads."""
+"""What the settings page and the list of workspaces read."""
 
 from typing import Any
 
+from django.db.models import QuerySet
+
 from webapp.accounts.models import ApiKey, AuditEntry, Invitation, Membership, User, Workspace
+from webapp.accounts.services import key_workspace
 
 
 def settings_context(user: User, workspace: Workspace) -> dict[str, Any]:
@@ -13,3 +16,10 @@ def settings_context(user: User, workspace: Workspace) -> dict[str, Any]:
         "keys": ApiKey.objects.filter(user=user, revoked_at=None).select_related("workspace").order_by("-id"),
         "audit": AuditEntry.objects.filter(workspace=workspace).select_related("actor").order_by("-id")[:50],
     }
+
+
+def workspaces_of(user: User) -> QuerySet[Workspace]:
+    """Where the user is a member; through a key that is bound to one workspace, only that."""
+    mine = Workspace.objects.filter(memberships__user=user.pk).order_by("id")
+    bound = key_workspace(user)
+    return mine if bound is None else mine.filter(pk=bound)

@@ -28,9 +28,17 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def key_workspace(user: User) -> int | None:
+    """The workspace to which the key of this request is bound, if it came with one that is."""
+    key = getattr(user, "api_key", None)
+    return key.workspace_id if key is not None else None
+
+
 @transaction.atomic
 def create_workspace(*, user: User, name: str, slug: str = "", is_demo: bool = False) -> Workspace:
     """A new workspace whose owner is the user; the slug is made from the name when not given."""
+    if key_workspace(user) is not None:
+        raise UserError("key.one_workspace", "This key belongs to one workspace; log in to make another one.", status=403)
     name = name.strip()
     if not name:
         raise UserError("workspace.no_name", "The workspace has no name; give it one.")
@@ -156,6 +164,16 @@ def create_key(
             scopes=", ".join(SCOPES),
             given=", ".join(scopes),
         )
+    own = getattr(user, "api_key", None)
+    if own is not None:
+        if "admin" not in own.scopes and not set(wanted) <= set(own.scopes):
+            raise UserError(
+                "key.beyond_own",
+                "This key may only make keys with its own scopes ({scopes}); log in to make others.",
+                status=403,
+                scopes=", ".join(own.scopes),
+            )
+        expires_at = min(filter(None, (expires_at, own.expires_at)), default=None)
     prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
         user=user,
@@ -171,8 +189,9 @@ def create_key(
 
 
 def revoke_key(*, user: User, key_id: int) -> None:
+    """A key can revoke those of its own workspace only."""
     key = ApiKey.objects.filter(pk=key_id, user=user).first()
-    if key is None:
+    if key is None or key_workspace(user) not in {None, key.workspace_id}:
         raise NotFound
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
     record_audit(actor=user, workspace=key.workspace, action="key.revoke", subject=str(key))

@@ -1,14 +1,15 @@
 """Log in, log out, invitations at the root; settings below /w/<slug>/settings/."""
 
-from django.contrib.auth import views as auth_views
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from webapp.accounts import views
+from webapp.accounts.forms import LogInForm
 
 urlpatterns = [
-    path("login/", auth_views.LoginView.as_view(template_name="accounts/login.html"), name="login"),
+    path("login/", LoginView.as_view(template_name="accounts/login.html", authentication_form=LogInForm), name="login"),
     path("login/<str:token>/", views.login_by_link, name="login_link"),
-    path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("logout/", LogoutView.as_view(), name="logout"),
     path("sign-up/", views.sign_up, name="sign_up"),
     path("invitation/<str:token>/", views.sign_up, name="invitation"),
     path("workspaces/new/", views.create_workspace, name="create_workspace"),
