@@ -122,7 +122,7 @@ CELERY = {
     "worker_hijack_root_logger": False,
     "task_default_queue": "control",
     "imports": ["workers.tasks"],
-    "task_routes": {"chat.*": {"queue": "chat"}, "jobs.*": {"queue": "jobs"}},
+    "task_routes": {"chat.*": {"queue": "chat"}},
 }
 
 LANGUAGE_CODE = "en"
@@ -139,6 +139,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_IMMUTABLE_FILE_TEST = r"-[A-Za-z0-9_-]{8}\.[a-z0-9]+$"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 
+LIGHT_SLOTS = environment.integer("SHUYUAN_LIGHT_SLOTS", 2, minimum=1, maximum=256)
 CPU_SLOTS = environment.integer("SHUYUAN_CPU_SLOTS", 1, minimum=0, maximum=256)
 GPU_SLOTS = environment.integer("SHUYUAN_GPU_SLOTS", -1, minimum=-1, maximum=256)
 """-1: as many as the driver shows."""

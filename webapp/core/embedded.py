@@ -101,5 +101,5 @@ def worker_command() -> list[str]:
     """One process of threads: a job's thread only watches its program, a chat's thread only reads its engine."""
     return [
         sys.executable, "-m", "celery", "-A", "webapp.celery", "worker", "--pool", "threads", "--concurrency", str(CHAT_THREADS),
-        "--queues", "jobs.cpu,jobs.gpu,jobs,control,chat", "--without-gossip", "--without-mingle", "--loglevel", "INFO",
+        "--queues", "jobs.cpu,jobs.gpu,jobs.light,control,chat", "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     ]  # fmt: skip

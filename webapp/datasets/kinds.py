@@ -93,6 +93,7 @@ register(
         label=_("Import a dataset"),
         spec=ImportDatasetSpec,
         program="workers.data",
+        resource="light",
         icon="file-import",
         inputs=inputs,
         finished=finished,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.utils.functional import Promise
 
@@ -46,7 +46,8 @@ class JobKind:
     label: str | Promise
     spec: type[Spec]
     program: str
-    resource: str = "cpu"
+    resource: Literal["compute", "light"] = "compute"
+    """compute: a device of its own (a GPU where there is one, else a CPU slot); light: files in and out, beside them."""
     icon: str = "activity"
     inputs: Callable[["Job"], Inputs] = _no_inputs
     finished: Callable[["Job"], None] = _nothing

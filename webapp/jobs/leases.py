@@ -44,7 +44,7 @@ def threads_per_job() -> int:
 def ensure_slots() -> None:
     """One row per device of this host."""
     now = timezone.now()
-    for resource, count in (("cpu", settings.CPU_SLOTS), ("gpu", gpu_count())):
+    for resource, count in (("cpu", settings.CPU_SLOTS), ("gpu", gpu_count()), ("light", settings.LIGHT_SLOTS)):
         for index in range(count):
             DeviceSlot.objects.update_or_create(host=processes.host(), resource=resource, index=index, defaults={"seen_at": now})
         DeviceSlot.objects.filter(host=processes.host(), resource=resource, index__gte=count, job=None).delete()

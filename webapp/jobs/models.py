@@ -21,6 +21,9 @@ ALIVE = [State.QUEUED, State.RUNNING, State.STOPPING]
 ENDED = [State.DONE, State.FAILED, State.CANCELLED]
 
 
+RESOURCES = ["cpu", "gpu", "light"]
+
+
 class Wish(models.TextChoices):
     """What a person asked of a job that holds a lease."""
 

@@ -13,7 +13,7 @@ from webapp.core import charts
 from webapp.jobs import paths
 from webapp.jobs.kinds import get_kind
 from webapp.jobs.leases import queue_order
-from webapp.jobs.models import ALIVE, DeviceSlot, Job, MetricPoint, State
+from webapp.jobs.models import ALIVE, RESOURCES, DeviceSlot, Job, MetricPoint, State
 
 LOG_TAIL = 64 * 1024
 
@@ -42,7 +42,7 @@ def waiting_jobs(workspace: Workspace) -> list[QueueEntry]:
     mine = set(Job.objects.filter(workspace=workspace, state=State.QUEUED).values_list("id", flat=True))
     if not mine:
         return []
-    for resource in ("cpu", "gpu"):
+    for resource in RESOURCES:
         entries += [entry for entry in _estimates(resource) if entry.job.pk in mine]
     people = {job.pk: job for job in workspace_jobs(workspace).filter(pk__in=mine)}
     return [QueueEntry(people[entry.job.pk], entry.position, entry.starts_in) for entry in entries if entry.job.pk in people]

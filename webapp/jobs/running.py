@@ -16,7 +16,7 @@ from webapp.core import processes
 from webapp.core.errors import UserError
 from webapp.jobs import leases, paths
 from webapp.jobs.kinds import JobKind, get_kind
-from webapp.jobs.models import Job, State, Wish
+from webapp.jobs.models import DeviceSlot, Job, State, Wish
 from webapp.jobs.pump import pump
 from webapp.jobs.services import publish_state
 from workers.program import EXIT_BAD_INPUT, EXIT_DONE, EXIT_STOPPED
@@ -91,7 +91,7 @@ def run(job: Job, *, lost: threading.Event) -> None:
         log=paths.log_file(job.pk),
         directory=settings.BASE_DIR,
         threads=leases.threads_per_job(),
-        extra=kind.environment(job),
+        extra={**device_environment(job), **kind.environment(job)},
     )
     Job.objects.filter(pk=job.pk).update(
         pid=child.pid, pid_started=processes.start_time(child.pid), child_started_at=timezone.now()
@@ -104,6 +104,14 @@ def run(job: Job, *, lost: threading.Event) -> None:
         pass
     if not lost.is_set():
         conclude(job, kind, code)
+
+
+def device_environment(job: Job) -> dict[str, str]:
+    """A job sees the GPU of its slot and no other."""
+    slot = DeviceSlot.objects.filter(job=job).first()
+    if slot is None or slot.resource != "gpu":
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    return {"CUDA_VISIBLE_DEVICES": str(slot.index)}
 
 
 def write_run_file(job: Job, kind: JobKind) -> Path:

@@ -17,7 +17,7 @@ from webapp.core.events import publish
 from webapp.jobs import paths
 from webapp.jobs.access import access_job
 from webapp.jobs.kinds import get_kind
-from webapp.jobs.models import ENDED, Job, State, Wish
+from webapp.jobs.models import ENDED, DeviceSlot, Job, State, Wish
 from workers.spec.base import Spec
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def submit_job(
         "name": name[:160],
         "spec": spec.model_dump(mode="json"),
         "spec_hash": spec.digest(),
-        "resource": get_kind(kind).resource,
+        "resource": resource_of(kind),
         "priority": priority,
         "created_by": user,
         "cloned_from": cloned_from,
@@ -58,6 +58,14 @@ def submit_job(
             record_audit(actor=user, workspace=workspace, action="job.submit", subject=str(job))
             transaction.on_commit(lambda: announce(job))
     return job
+
+
+def resource_of(kind: str) -> str:
+    """The class of slots that a kind waits for: computing goes to the GPUs as soon as any host has one."""
+    wanted = get_kind(kind).resource
+    if wanted == "compute":
+        return "gpu" if DeviceSlot.objects.filter(resource="gpu").exists() else "cpu"
+    return wanted
 
 
 def announce(job: Job) -> None:

@@ -62,7 +62,7 @@ def test_next_upload_becomes_the_next_version(alice_client: Client, workspace: W
     made = post(alice_client, f"/api/v1/datasets/{first.dataset_id}/versions", {"upload": upload})
     twice = post(alice_client, f"/api/v1/datasets/{first.dataset_id}/versions", {"upload": upload})
     assert (made["number"], made["state"], twice["id"]) == (2, "building", made["id"])
-    assert run_next("cpu")
+    assert run_next("light")
     listed = alice_client.get(f"/api/v1/datasets/{first.dataset_id}/versions").json()["items"]
     assert [(version["number"], version["state"], version["count"]) for version in listed] == [(2, "ready", 1), (1, "ready", 30)]
     first.refresh_from_db()
@@ -166,7 +166,7 @@ def test_import_killed_between_two_chunks_goes_on(
     monkeypatch.setattr(building, "_row", real)
     assert version.job is not None
     resume_job(user=alice, job_id=version.job.pk)
-    assert run_next("cpu")
+    assert run_next("light")
     version.refresh_from_db()
     assert (version.state, version.count, version.records.count()) == (VersionState.READY, 30, 30)
 
@@ -176,7 +176,7 @@ def test_full_disk_fails_the_job_with_one_sentence(alice_client: Client, workspa
     made = post(alice_client, f"/api/v1/workspaces/{workspace.slug}/datasets", {"upload": upload, "name": "Banking"})
     settings.MINIMUM_FREE_MB = 1 << 40
     ensure_slots()
-    assert run_next("cpu")
+    assert run_next("light")
     version = DatasetVersion.objects.get(pk=made["version"]["id"])
     assert version.state == VersionState.FAILED
     assert version.job is not None

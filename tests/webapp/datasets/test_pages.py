@@ -119,7 +119,7 @@ def test_file_is_previewed_and_imported_by_clicks(alice_client: Client, workspac
     assert answer["Location"] == reverse("dataset_version", args=[slug, made.pk])
     assert "Watch the job" in alice_client.get(answer["Location"]).content.decode()
     ensure_slots()
-    assert run_next("cpu")
+    assert run_next("light")
     assert "records are ready" in alice_client.get(answer["Location"], headers={"hx-request": "true"}).content.decode()
     assert "What is the question 0" in alice_client.get(answer["Location"]).content.decode()
 

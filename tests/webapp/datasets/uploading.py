@@ -38,5 +38,5 @@ def import_file(client: Client, slug: str, file: str, content: bytes, **options:
     upload = send(client, slug, file, content)
     made = post(client, f"/api/v1/workspaces/{slug}/datasets", {"upload": upload, **options})
     ensure_slots()
-    assert run_next("cpu")
+    assert run_next("light")
     return DatasetVersion.objects.select_related("dataset", "job").get(pk=made["version"]["id"])

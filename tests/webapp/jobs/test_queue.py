@@ -68,4 +68,24 @@ def test_no_job_is_claimed_twice_by_workers_at_once(submit: Any, settings: Any) 
     for thread in threads:
         thread.join()
     assert sorted(claimed) == sorted(Job.objects.values_list("pk", flat=True))
-    assert DeviceSlot.objects.filter(job=None).count() == 0
+    assert DeviceSlot.objects.filter(job=None, resource="cpu").count() == 0
+
+
+def test_computing_goes_to_a_gpu_where_there_is_one(submit: Any) -> None:
+    assert submit().resource == "cpu"
+    DeviceSlot.objects.create(host="another", resource="gpu", index=0)
+    assert submit().resource == "gpu"
+
+
+def test_files_do_not_wait_behind_computing(submit: Any, workspace: Any, alice: User) -> None:
+    from webapp.jobs import kinds
+
+    submit()
+    leases.claim("cpu")
+    waiting = submit()
+    kinds.register(kinds.JobKind(name="count", label="", spec=kinds.get_kind("count").spec, program="x", resource="light"))
+    file_job = submit()
+    assert leases.claim("cpu") is None
+    taken = leases.claim("light")
+    assert taken is not None
+    assert (taken.pk, waiting.state) == (file_job.pk, "queued")
