@@ -34,6 +34,9 @@ TRY_SECONDS = 120
 @require_safe
 @workspace_page()
 def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    """The list; `?model=7` (a model's Deploy link) goes on to deploying that one."""
+    if request.GET.get("model", "").isdigit():
+        return redirect("deploy_model", workspace.slug, int(request.GET["model"]))
     found = paginate(queries.workspace_deployments(workspace), cursor=request.GET.get("cursor"), limit=50)
     today = queries.tokens_today(workspace)
     context = {

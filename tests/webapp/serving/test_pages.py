@@ -34,7 +34,7 @@ def test_list_shows_state_error_and_use_in_few_queries(
 
 
 def test_model_is_deployed_from_its_card_with_nothing_filled_in(alice_client: Client, model: Model) -> None:
-    assert alice_client.get(f"/w/academy/deployment/deploy/{model.pk}/").status_code == 200
+    assert alice_client.get(f"/w/academy/deployment/?model={model.pk}", follow=True).status_code == 200
     response = alice_client.post(f"/w/academy/deployment/deploy/{model.pk}/")
     made = Deployment.objects.get()
     assert response.url == f"/w/academy/deployment/{made.pk}/"  # type: ignore[attr-defined]
