@@ -23,7 +23,8 @@ from ninja.utils import check_csrf
 
 from webapp.accounts.models import User
 from webapp.accounts.services import authenticate_key
-from webapp.core.errors import translate
+from webapp.core.bodies import SUSPECT, parse_json
+from webapp.core.errors import UserError, translate
 from webapp.serving import accounting
 from webapp.serving.access import usable_deployments
 from webapp.serving.connections import engine_client
@@ -181,13 +182,15 @@ async def read_request(request: HttpRequest, caller: Caller) -> tuple[bytes, dic
     """The raw body, the same as an object, and the deployment that it names."""
     try:
         raw = request.body
-        body = json.loads(raw)
+        body = parse_json(raw)
     except RequestDataTooBig as error:
         raise GatewayError(413, "The request is larger than 10 MB.", code="request_too_large") from error
-    except ValueError as error:
-        raise GatewayError(400, f"The body is not JSON: {error}.", code="invalid_json") from error
+    except UserError as error:
+        raise GatewayError(400, translate(error.template, error.params), code="invalid_json") from error
     if not isinstance(body, dict):
         raise GatewayError(400, "The body must be a JSON object.", code="invalid_json")
+    if SUSPECT.search(raw):
+        raw = json.dumps(body, ensure_ascii=False).encode()  # without what was taken out
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise GatewayError(400, "Name a model: GET /v1/models lists those you may use.", code="missing_model", param="model")
