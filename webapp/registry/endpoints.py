@@ -17,6 +17,7 @@ from webapp.core.errors import UserError
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 TRY_SECONDS = 10.0
 LARGEST_ANSWER = 1 << 20
 
@@ -34,11 +35,11 @@ class Target:
 def check_endpoint(url: str) -> Target:
     """Refuse what is no http(s) URL or leads into a private network. Resolves the host."""
     url = url.strip().rstrip("/")
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        port = 0
+    except ValueError:  # brackets or a port that are none
+        parts, port = urlsplit(""), 0
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment or not port:
         raise UserError(
             "endpoint.bad_url",
@@ -77,9 +78,16 @@ def _plain(address: IpAddress) -> IpAddress:
     return address
 
 
+def _is_local(address: IpAddress) -> bool:
+    """Old IPv6 forms of local addresses that `is_global` lets pass: site-local ones, and IPv4 in the lowest 32 bits."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return False
+    return address.is_site_local or address in LOCAL_NAT64 or int(address) >> 32 == 0
+
+
 def _is_allowed(host: str, port: int, address: IpAddress) -> bool:
     address = _plain(address)
-    if address.is_global and not address.is_multicast:
+    if address.is_global and not (address.is_multicast or address.is_reserved or _is_local(address)):
         return True
     return any(_matches(entry, host, port, address) for entry in settings.ALLOWED_ENDPOINTS)
 

@@ -76,13 +76,14 @@ def find_source(folder: str) -> tuple[Path, Path]:
     """(folder, allowed root it lies in). Links are followed before the check, so none leads out."""
     given = Path(folder.strip())
     candidates = [given] if given.is_absolute() else [root / given for root in allowed_roots()]
-    if "\0" in folder:
-        candidates = []
     for candidate in candidates:
-        resolved = candidate.resolve()
-        for root in allowed_roots():
-            if resolved.is_relative_to(root.resolve()) and resolved != root.resolve() and resolved.is_dir():
-                return resolved, root.resolve()
+        try:
+            resolved = candidate.resolve()
+            for root in allowed_roots():
+                if resolved.is_relative_to(root.resolve()) and resolved != root.resolve() and resolved.is_dir():
+                    return resolved, root.resolve()
+        except (OSError, RuntimeError, ValueError):  # a name too long, links in a circle, NUL
+            continue
     raise UserError(
         "model.folder_not_allowed",
         "There is no model folder “{folder}” below {roots}; copy it there, or ask whoever runs the server to allow its "
