@@ -49,7 +49,8 @@ def get_upload(request: MemberRequest, upload_id: int) -> UploadOut:
 )
 def put_part(request: MemberRequest, upload_id: int, offset: int) -> UploadOut | HttpResponse:
     """The next part, at most 8 MB, as the raw body. A wrong offset is answered with 409 and the right one."""
-    announced = int(request.headers.get("Content-Length") or 0)
+    length = request.headers.get("Content-Length", "")
+    announced = int(length) if length.isdecimal() else 0
     try:
         upload = uploads.receive_part(
             user=request.user, upload_id=upload_id, offset=offset, read=request.read, announced=announced

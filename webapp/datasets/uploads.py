@@ -46,7 +46,7 @@ def upload_path(upload: Upload) -> Path:
 def start_upload(*, user: User, slug: str, name: str, size: int) -> Upload:
     """Announce a file of `size` bytes; its parts follow."""
     workspace = access_workspace(user, slug, role=Role.MANAGER)
-    plain = clean(name).replace("\\", "/").rsplit("/", 1)[-1].strip()[:255]
+    plain = "".join(filter(str.isprintable, clean(name))).replace("\\", "/").rsplit("/", 1)[-1].strip()[:255]
     if plain in {"", ".", ".."}:
         raise UserError("upload.no_name", "The file has no name; give it one.")
     if size <= 0:
