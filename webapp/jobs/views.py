@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -13,6 +13,7 @@ from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, translate
 from webapp.core.paging import paginate
+from webapp.core.streaming import send_file
 from webapp.jobs import paths, queries, services, workers_alive
 from webapp.jobs.access import access_job
 from webapp.jobs.kinds import all_kinds, get_kind
@@ -100,7 +101,7 @@ def job_log(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResp
         path = paths.log_file(job.pk)
         if not path.exists():
             raise NotFound
-        return FileResponse(path.open("rb"), as_attachment=True, filename=f"job-{job.pk}.log", content_type="text/plain")
+        return send_file(request, path, name=f"job-{job.pk}.log", content_type="text/plain")
     log, _offset = queries.read_log(job)
     return render(request, "jobs/_log.html", {"workspace": workspace, "job": job, "log": log})
 
@@ -121,7 +122,7 @@ def job_artifact(request: HttpRequest, workspace: Workspace, job_id: int, name: 
     path = queries.artifact_path(job, artifact.path) if artifact else None
     if path is None or not path.is_file():
         raise NotFound
-    return FileResponse(path.open("rb"), as_attachment=True, filename=path.name)
+    return send_file(request, path, name=path.name, content_type="application/octet-stream")
 
 
 @require_POST

@@ -13,7 +13,7 @@ from webapp.core.errors import UserError
 from webapp.datasets.exports import CONTENT_TYPES, csv_line, gather
 from webapp.datasets.models import DatasetVersion
 from webapp.datasets.services import create_version_from_records, get_or_create_dataset
-from webapp.datasets.streaming import stream
+from webapp.core.streaming import stream
 from webapp.datasets.words import record_text
 from webapp.labeling.access import access_project
 from webapp.labeling.models import Annotation, LabelProject

@@ -12,7 +12,7 @@ from webapp.accounts.access import may
 from webapp.accounts.models import Role, User, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError, translate
-from webapp.datasets.streaming import send_file
+from webapp.core.streaming import send_file
 from webapp.jobs import paths
 from webapp.jobs.access import access_job
 from webapp.jobs.models import Job, State

@@ -35,15 +35,14 @@ def stream(pieces: Iterable[bytes], *, name: str, content_type: str) -> Streamed
     return response
 
 
-def send_file(request: HttpRequest, path: Path, *, name: str, content_type: str, sha256: str) -> HttpResponseBase:
-    """A file as a download: resumable by Range, checked by its digest."""
+def send_file(request: HttpRequest, path: Path, *, name: str, content_type: str, sha256: str = "") -> HttpResponseBase:
+    """A file as a download: resumable by Range and, when its digest is known, checked by it."""
     size = path.stat().st_size
     wanted = _wanted(request, size, sha256)
     headers = {
         "Content-Disposition": content_disposition_header(True, name) or "",
         "Accept-Ranges": "bytes",
-        "ETag": f'"{sha256}"',
-        "X-Content-SHA256": sha256,
+        **({"ETag": f'"{sha256}"', "X-Content-SHA256": sha256} if sha256 else {}),
     }
     if wanted is None:
         return HttpResponse(status=416, headers={**headers, "Content-Range": f"bytes */{size}"})

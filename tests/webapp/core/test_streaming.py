@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from webapp.datasets.streaming import stream
+from webapp.core.streaming import stream
 
 
 async def test_pieces_are_made_while_they_are_sent() -> None:
