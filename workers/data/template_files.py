@@ -15,9 +15,12 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
-            "model.broken_config", "{file} of the model folder is no valid JSON: {detail}", file=path.name, detail=str(error)
+            "model.broken_config",
+            "{file} of the model folder is no valid JSON ({detail}); copy or download the model again.",
+            file=path.name,
+            detail=str(error)[:200],
         ) from error
     return content if isinstance(content, dict) else {}
 

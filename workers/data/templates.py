@@ -288,7 +288,7 @@ class ChatTemplate:
         except TemplateRefused as error:
             raise UserError(
                 "template.refused",
-                "The model's chat template refuses this conversation: {detail}",
+                "The model's chat template refuses this conversation ({detail}); change the conversation or the template.",
                 detail=str(error)[:300],
             ) from error
         except TemplateLimit as error:
@@ -298,7 +298,8 @@ class ChatTemplate:
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError, RecursionError, ArithmeticError) as error:
             raise UserError(
                 "template.failed",
-                "The chat template failed on this conversation: {detail}",
+                "The chat template failed on this conversation ({detail}); correct the template, or delete it to use "
+                "the default one.",
                 detail=str(error)[:300],
             ) from error
 
@@ -391,22 +392,31 @@ def load_template(folder: Path) -> ChatTemplate:
     except ValueError as error:
         raise UserError(
             "model.broken_tokenizer",
-            "The tokenizer.json of {folder} cannot be read: {detail}",
+            "The tokenizer.json of {folder} cannot be read ({detail}); copy or download the model again.",
             folder=folder.name,
             detail=str(error)[:200],
         ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    config = read_json(folder / "tokenizer_config.json")
-    add_missing_tokens(tokenizer, config)
-    special = special_tokens(read_json(folder / "special_tokens_map.json")) | special_tokens(config)
-    sources = template_sources(folder, config)
+    try:
+        config = read_json(folder / "tokenizer_config.json")
+        add_missing_tokens(tokenizer, config)
+        special = special_tokens(read_json(folder / "special_tokens_map.json")) | special_tokens(config)
+        sources = template_sources(folder, config)
+        stops = configured_stops(folder)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # JSON of another shape than the libraries write
+        raise UserError(
+            "model.broken_tokenizer_config",
+            "The tokenizer's settings of {folder} cannot be understood ({detail}); copy or download the model again.",
+            folder=folder.name,
+            detail=f"{type(error).__name__} {error}"[:200],
+        ) from error
     default = CHATML_TEMPLATE if tokenizer.token_to_id("<|im_end|>") is not None else PLAIN_TEMPLATE
     return ChatTemplate(
         tokenizer=tokenizer,
         sources=sources or {"default": default},
         special_tokens=special,
-        stop_token_ids=configured_stops(folder),
+        stop_token_ids=stops,
         identity=identity,
         is_default=not sources,
     )

@@ -118,7 +118,9 @@ async def first_token(served: Served) -> None:
             pass
     except EngineError as error:
         raise UserError(
-            "engine.no_token_generated", "The model was loaded but generates nothing: {detail}", detail=str(error)
+            "engine.no_token_generated",
+            "The model was loaded but generates nothing ({detail}); choose another engine or another model.",
+            detail=str(error),
         ) from error
 
 

@@ -34,7 +34,10 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise UserError(
-            "engine.broken_file", "{name} of the model is no valid JSON: {detail}", name=path.name, detail=str(error)
+            "engine.broken_file",
+            "{name} of the model is no valid JSON ({detail}); import the model again.",
+            name=path.name,
+            detail=str(error),
         ) from None
     assert isinstance(content, dict)
     return content

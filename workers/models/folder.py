@@ -98,6 +98,15 @@ def check_config(folder: Path, config: dict[str, Any]) -> None:
             "import a language model in Hugging Face format.",
             folder=folder.name,
         )
+    architectures = config.get("architectures")
+    listed = architectures is None or (isinstance(architectures, list) and all(isinstance(name, str) for name in architectures))
+    if not isinstance(config["model_type"], str) or not listed:
+        raise UserError(
+            "model.odd_config",
+            "The config.json of {folder} says something else than names in model_type or architectures; "
+            "copy or download the model again.",
+            folder=folder.name,
+        )
     if config.get("auto_map") and not is_known_type(str(config["model_type"])):
         raise UserError(
             "model.remote_code",

@@ -33,7 +33,7 @@ def merge(*, base: Path, adapter: Path, target: Path) -> None:
     except (ValueError, KeyError, RuntimeError) as error:
         raise UserError(
             "model.merge_failed",
-            "The adapter {adapter} does not fit its base: {detail}",
+            "The adapter {adapter} does not fit its base ({detail}); choose the base on which it was trained.",
             adapter=adapter.name,
             detail=str(error)[:300],
         ) from error

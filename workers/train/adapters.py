@@ -38,7 +38,7 @@ def add_lora(core: PreTrainedModel, lora: Lora, *, base_name: str, token_indices
     except ValueError as error:
         raise UserError(
             "sft.bad_targets",
-            "LoRA cannot be put on the layers {targets}: {detail}",
+            "LoRA cannot be put on the layers {targets} ({detail}); choose other layers, or leave the choice open.",
             targets=", ".join(lora.targets or ["all-linear"]),
             detail=str(error)[:200],
         ) from error

@@ -60,7 +60,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     except (ValueError, KeyError) as error:
         raise UserError(
             "model.unsupported",
-            "The model in {folder} cannot be opened without running its own code: {detail}",
+            "The model in {folder} cannot be opened ({detail}); choose a model whose architecture transformers has.",
             folder=folder.name,
             detail=str(error)[:300],
         ) from error

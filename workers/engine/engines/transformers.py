@@ -242,7 +242,7 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
         raise UserError(
             "engine.cannot_load",
-            "The model {folder} ({architecture}) cannot be loaded: {detail}",
+            "The model {folder} ({architecture}) cannot be loaded ({detail}); import it again or choose another one.",
             folder=checkpoint.folder.name,
             architecture=checkpoint.architecture,
             detail=first_line(error),
