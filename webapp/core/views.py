@@ -1,5 +1,6 @@
 """Views that belong to no app: the health check and the language switch."""
 
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
@@ -19,5 +20,5 @@ def set_language(request: HttpRequest) -> HttpResponse:
     response = django_set_language(request)
     language = request.POST.get("language", "")
     if request.user.is_authenticated and language in {"en", "zh-hans"}:
-        type(request.user)._default_manager.filter(pk=request.user.pk).update(language=language)
+        get_user_model()._default_manager.filter(pk=request.user.pk).update(language=language)
     return response
