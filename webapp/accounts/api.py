@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import Field
 
 from webapp.accounts import queries, services
@@ -70,8 +70,8 @@ def list_workspaces(request: HttpRequest) -> dict[str, object]:
 
 
 @router.post("/workspaces", response={201: WorkspaceOut})
-def create_workspace(request: HttpRequest, body: WorkspaceIn) -> tuple[int, Workspace]:
-    return 201, services.create_workspace(user=request.user, name=body.name)  # type: ignore[arg-type]
+def create_workspace(request: HttpRequest, body: WorkspaceIn) -> Status[Workspace]:
+    return Status(201, services.create_workspace(user=request.user, name=body.name))  # type: ignore[arg-type]
 
 
 @router.get("/workspaces/{slug}", response=WorkspaceOut)
@@ -87,20 +87,20 @@ def list_members(request: HttpRequest, slug: str) -> dict[str, object]:
 
 
 @router.post("/workspaces/{slug}/invitations", response={201: InvitationOut})
-def invite(request: HttpRequest, slug: str, body: InvitationIn) -> tuple[int, dict[str, object]]:
+def invite(request: HttpRequest, slug: str, body: InvitationIn) -> Status[dict[str, object]]:
     workspace = access_workspace(request.user, slug, role=Role.MANAGER)  # type: ignore[arg-type]
     invitation, token = services.create_invitation(user=request.user, workspace_id=workspace.pk, role=body.role, note=body.note)  # type: ignore[arg-type]
-    return 201, {"token": token, "role": invitation.role, "expires_at": invitation.expires_at}
+    return Status(201, {"token": token, "role": invitation.role, "expires_at": invitation.expires_at})
 
 
 @router.post("/workspaces/{slug}/keys", response={201: KeyOut})
-def create_key(request: HttpRequest, slug: str, body: KeyIn) -> tuple[int, dict[str, object]]:
+def create_key(request: HttpRequest, slug: str, body: KeyIn) -> Status[dict[str, object]]:
     workspace = access_workspace(request.user, slug)  # type: ignore[arg-type]
     key, text = services.create_key(user=request.user, workspace=workspace, name=body.name, scopes=body.scopes)  # type: ignore[arg-type]
-    return 201, {"id": key.pk, "key": text, "scopes": key.scopes}
+    return Status(201, {"id": key.pk, "key": text, "scopes": key.scopes})
 
 
 @router.delete("/keys/{key_id}", response={204: None})
-def revoke_key(request: HttpRequest, key_id: int) -> tuple[int, None]:
+def revoke_key(request: HttpRequest, key_id: int) -> Status[None]:
     services.revoke_key(user=request.user, key_id=key_id)  # type: ignore[arg-type]
-    return 204, None
+    return Status(204, None)

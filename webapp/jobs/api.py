@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from webapp.accounts.access import access_workspace
 from webapp.core.errors import translate
@@ -146,8 +146,8 @@ def resume(request: HttpRequest, job_id: int) -> Job:
 
 
 @router.post("/jobs/{job_id}/clone", response={201: JobOut})
-def clone(request: HttpRequest, job_id: int) -> tuple[int, Job]:
-    return 201, services.clone_job(user=request.user, job_id=job_id)  # type: ignore[arg-type]
+def clone(request: HttpRequest, job_id: int) -> Status[Job]:
+    return Status(201, services.clone_job(user=request.user, job_id=job_id))  # type: ignore[arg-type]
 
 
 @router.post("/jobs/{job_id}/priority", response=JobOut)
@@ -156,6 +156,6 @@ def set_priority(request: HttpRequest, job_id: int, body: PriorityIn) -> Job:
 
 
 @router.delete("/jobs/{job_id}", response={204: None})
-def delete(request: HttpRequest, job_id: int) -> tuple[int, None]:
+def delete(request: HttpRequest, job_id: int) -> Status[None]:
     services.delete_job(user=request.user, job_id=job_id)  # type: ignore[arg-type]
-    return 204, None
+    return Status(204, None)
