@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.hostile.asking import assert_job_failed, assert_sentence, leftovers
+from tests.hostile.asking import assert_job_failed, assert_sentence, leftovers, run_one
 from tests.webapp.datasets.uploading import import_file, post, send
 from webapp.accounts.models import Workspace
 from webapp.datasets.models import DatasetVersion, RecordRow, VersionState
-from webapp.jobs.leases import ensure_slots
-from webapp.jobs.running import run_next
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GOOD = b'{"id": "good-1", "text": "a good row"}\n'
@@ -166,9 +164,8 @@ def test_same_bad_upload_can_be_mended_and_retried(alice_client: Client, workspa
     """A failed import leaves the upload, so that other settings can be tried without sending it again."""
     upload = send(alice_client, workspace.slug, "a.csv", b"q,a\nwhat,that\nwho,she\n")
     made = post(alice_client, "/api/v1/workspaces/academy/datasets", {"upload": upload, "name": "A", "mapping": {"text": "no"}})
-    ensure_slots()
-    assert run_next("light")
+    run_one()
     assert DatasetVersion.objects.get(pk=made["version"]["id"]).state == VersionState.FAILED
     again = post(alice_client, f"/api/v1/datasets/{made['id']}/versions", {"upload": upload, "mapping": {"text": "q"}})
-    assert run_next("light")
+    run_one()
     assert DatasetVersion.objects.get(pk=again["id"]).state == VersionState.READY
