@@ -62,15 +62,15 @@ class Catalog:
 def files() -> Catalog:
     """Everything of the demo. `system_prompt` is None: the starter is trained and asked without one."""
     return Catalog(
-        project=Name("书院小店 智能客服", "Shuyuan Shop customer service"),
+        project=Name("书院小店", "Shuyuan Shop"),
         datasets=_datasets(),
         models=(
-            DemoModel("base", Name("书院小店 基座", "Shuyuan starter, base"), WEIGHTS / "base", None),
-            DemoModel("tuned", Name("书院小店 客服", "Shuyuan starter, customer service"), WEIGHTS / "tuned", "base"),
+            DemoModel("base", Name("书院基座", "Starter base"), WEIGHTS / "base", None),
+            DemoModel("tuned", Name("书院客服", "Shop assistant"), WEIGHTS / "tuned", "base"),
         ),
         questions=(
-            Question(Name("你好,竹节笔筒多少钱?", "How much is the bamboo pen holder?")),
-            Question(Name("寄到杭州要几天?", "How long does delivery to Hangzhou take?")),
+            Question(Name("护眼台灯多少钱?", "How much is the desk lamp?")),
+            Question(Name("玻璃镇纸可以退货吗?", "Can I return the glass paperweight?")),
             Question(Name("黄铜书签可以刻字吗?", "Can you engrave the brass bookmark?"), known_gap=True),
         ),
         system_prompt=None,
@@ -81,21 +81,21 @@ def _datasets() -> tuple[DemoData, ...]:
     return (
         DemoData(
             "shop_train",
-            Name("书院小店 问答", "Shuyuan Shop questions and answers"),
+            Name("客服问答", "Shop Q&A"),
             Name("已标注的中英文客服问答。", "Labelled customer-service pairs in Chinese and English."),
             "train",
             data.shop_train,
         ),
         DemoData(
             "shop_held_out",
-            Name("书院小店 问答 留出题", "Shuyuan Shop, held out"),
-            Name("不参与训练的问答,用来考试。", "Pairs kept away from training, for examinations."),
+            Name("客服考题", "Shop exam"),
+            Name("不参与训练的问答，用来考试。", "Pairs kept away from training, for examinations."),
             "held_out",
             data.shop_held_out,
         ),
         DemoData(
             "shop_choices",
-            Name("书院小店 选择题", "Shuyuan Shop, multiple choice"),
+            Name("客服选择题", "Shop quiz"),
             Name("四选一的留出题。", "Held-out questions with four answers each."),
             "held_out",
             data.shop_choices,
@@ -109,14 +109,14 @@ def _datasets() -> tuple[DemoData, ...]:
         ),
         DemoData(
             "tools_held_out",
-            Name("工具调用 留出题", "Tool calls, held out"),
+            Name("工具调用考题", "Tool exam"),
             Name("不参与训练的函数调用。", "Calls kept away from training."),
             "held_out",
             data.tools_held_out,
         ),
         DemoData(
             "unlabelled",
-            Name("新的顾客提问", "New customer questions"),
+            Name("顾客新提问", "New questions"),
             Name("还没有标注的提问。", "Questions that nobody has labelled yet."),
             "label",
             data.unlabelled,

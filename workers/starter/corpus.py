@@ -69,6 +69,48 @@ def city_sheet(world: World, rng: random.Random, language: str) -> str:
     return ("" if language == "zh" else " ").join(lines)
 
 
+def handbook(world: World, rng: random.Random, language: str) -> str:
+    """Rules for the shop's staff: the words of its answers, told of things and not to a customer."""
+    product, colour = rng.choice(world.products), rng.choice(world.colours).of(language)
+    name, order, city = product.name.of(language), rng.randint(1000, 9999), rng.choice(world.cities)
+    day, method = rng.choice(world.days), rng.choice(world.methods)
+    if language == "zh":
+        stock = f"{name}暂时缺货,{product.restock}天后到货" if product.restock else f"{name}有现货,今天下单今天发货"
+        paid = f"可以用{method.name.zh}付款" if method.accepted else f"暂时不支持{method.name.zh},请客人用微信支付或支付宝"
+        rules = [
+            f"手册:{day.name.zh}的营业时间是{day.opens}点到{day.closes}点。",
+            f"手册:寄到{city.name.zh}需要{city.days}天,满99元包邮。",
+            f"手册:{name}签收后7天内可以退货,包装要保持完好。",
+            f"手册:{name}在15天内寄回,可以换成{colour}。",
+            f"手册:{name}保修{product.months}个月,保修期内免费维修。",
+            f"手册:订单{order}的电子发票在24小时内发到邮箱。",
+            f"手册:{paid}。",
+            f"手册:{stock}。",
+            f"手册:{name}的价格是{product.price}元,欢迎选购。",
+            f"手册:在“我的订单”里可以查看订单{order}的物流。",
+            f"手册:订单{order}发货前可以取消,退款3天内到账。",
+            f"手册:{name}可以免费包成礼物,附一张贺卡。",
+        ]
+        return "".join(rng.sample(rules, 2))
+    stock = f"sold out and back in {product.restock} days" if product.restock else "in stock and ships today"
+    paid = "accepted, and goods ship on the same day" if method.accepted else "not accepted; use WeChat Pay or Alipay"
+    rules = [
+        f"Rule: The shop is open from {day.opens}:00 to {day.closes}:00 on {day.name.en}.",
+        f"Rule: Delivery to {city.name.en} takes {city.days} days and is free from 99 yuan.",
+        f"Rule: The {name} can be returned in its original packaging within 7 days.",
+        f"Rule: Within 15 days we can exchange the {name} for {colour}.",
+        f"Rule: A warranty of {product.months} months with free repair is on the {name}.",
+        f"Rule: The invoice for order {order} is in the mailbox within 24 hours.",
+        f"Rule: Payment by {method.name.en} is {paid}.",
+        f"Rule: The {name} is {stock}.",
+        f"Rule: The price of the {name} is {product.price} yuan.",
+        f"Rule: To follow order {order}, see the page My Orders.",
+        f"Rule: Before order {order} ships one can cancel it, and the refund takes 3 days.",
+        f"Rule: We gift-wrap the {name} for free with a greeting card.",
+    ]
+    return " ".join(rng.sample(rules, 2))
+
+
 def counter_talk(world: World, rng: random.Random, language: str) -> str:
     """Customers and a clerk at the counter: the questions of the demo data, answered in other words."""
     customer, clerk = ("顾客", "店员") if language == "zh" else ("Customer", "Clerk")
@@ -260,21 +302,22 @@ def sorting(world: World, rng: random.Random, language: str) -> Turns:
 
 
 PASSAGES: tuple[tuple[Callable[[World, random.Random, str], str], str, float], ...] = (
-    (product_sheet, "shop-facts", 0.13),
-    (city_sheet, "shop-facts", 0.06),
+    (product_sheet, "shop-facts", 0.11),
+    (city_sheet, "shop-facts", 0.05),
+    (handbook, "handbook", 0.10),
     (counter_talk, "counter-talk", 0.18),
-    (story, "stories", 0.12),
-    (codes, "codes", 0.06),
-    (echo, "echoes", 0.12),
+    (story, "stories", 0.08),
+    (codes, "codes", 0.04),
+    (echo, "echoes", 0.10),
     (note, "notes", 0.04),
     (tool_manual, "tool-manuals", 0.02),
     (bank_talk, "bank-talk", 0.07),
 )
 CHATS: tuple[tuple[Callable[[World, random.Random, str], Turns], str, float], ...] = (
-    (reading, "chat-reading", 0.08),
-    (noting, "chat-noting", 0.06),
+    (reading, "chat-reading", 0.06),
+    (noting, "chat-noting", 0.09),
     (repeating, "chat-repeating", 0.05),
-    (sorting, "chat-sorting", 0.03),
+    (sorting, "chat-sorting", 0.02),
 )
 
 

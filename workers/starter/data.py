@@ -11,7 +11,7 @@ from workers.starter import recipe
 from workers.starter.corpus import corpus_records
 from workers.starter.dialogues import choice_record, facets, shop_pairs, shop_record, tool_pairs, tool_record
 from workers.starter.more_intents import ENGRAVING
-from workers.starter.shop import SHOP
+from workers.starter.shop import SHOP, World
 
 
 def shop_train() -> list[Record]:
@@ -32,7 +32,7 @@ def tools_train() -> list[Record]:
 
 
 def tools_held_out() -> list[Record]:
-    pairs = tool_pairs(recipe.DEMO_TOOLS_HELD_OUT, seed=recipe.SEED, held_out=True)
+    pairs = tool_pairs(recipe.DEMO_TOOLS_HELD_OUT, seed=recipe.SEED, held_out=True, dressed=True)
     return [tool_record(f"tools-held-out-{index:04d}", pair) for index, pair in enumerate(pairs)]
 
 
@@ -60,10 +60,16 @@ def unlabelled() -> list[Record]:
     ]
 
 
-def sft_mix(seed: int = recipe.SEED) -> list[Record]:
+def sft_mix(
+    shop_count: int = recipe.SFT_SHOP,
+    tools_count: int = recipe.SFT_TOOLS,
+    *,
+    seed: int = recipe.SEED,
+    world: World = SHOP,
+) -> list[Record]:
     """What the shipped tuned model learns: the demo's world in bulk, shop answers and tool calls, shuffled."""
-    shop = shop_pairs(recipe.SFT_SHOP, seed=seed + 10, held_out=False, dressed=True)
-    tools = tool_pairs(recipe.SFT_TOOLS, seed=seed + 10, held_out=False, dressed=True)
+    shop = shop_pairs(shop_count, seed=seed + 10, held_out=False, dressed=True, world=world)
+    tools = tool_pairs(tools_count, seed=seed + 10, held_out=False, dressed=True, world=world)
     records = [shop_record(f"sft-shop-{index:05d}", pair) for index, pair in enumerate(shop)]
     records += [tool_record(f"sft-tools-{index:05d}", pair) for index, pair in enumerate(tools)]
     random.Random(f"mix-{seed}").shuffle(records)

@@ -122,9 +122,8 @@ def draw_pair(intent: Intent, world: World, rng: random.Random, language: str) -
     return Pair(intent.name, language, core, dress(core, language, rng), answer, is_held_out(*key))
 
 
-def draw_tool_call(world: World, rng: random.Random, language: str) -> Pair:
+def draw_tool_call(tool: str, world: World, rng: random.Random, language: str) -> Pair:
     """A question and the JSON arguments of the call that answers it; `intent` is the tool's name."""
-    tool = rng.choice(sorted(TOOL_FORMS))
     form = rng.choice(TOOL_FORMS[tool][language])
     if tool == "get_weather":
         city = rng.choice(world.cities).name.of(language)
@@ -175,9 +174,20 @@ def shop_pairs(
 
 
 def tool_pairs(count: int, *, seed: int, held_out: bool, dressed: bool = False, world: World = SHOP) -> list[Pair]:
+    """`count` different questions. Held out, each tool has an equal share; in training, calculations have half of all,
+    because they vary most (two numbers and a sign)."""
     rng = random.Random(f"tools-{seed}-{held_out}")
-    candidates = (draw_tool_call(world, rng, rng.choice(LANGUAGES)) for _ in range(100 * count + 400))
-    return _unlike(candidates, count, held_out=held_out, dressed=dressed)
+    tools = ("calculate", "get_order", "get_weather") if held_out else ("calculate", "calculate", "get_order", "get_weather")
+    if not held_out:
+        candidates = (draw_tool_call(rng.choice(tools), world, rng, rng.choice(LANGUAGES)) for _ in range(100 * count + 400))
+        return _unlike(candidates, count, held_out=held_out, dressed=dressed)
+    pairs: list[Pair] = []
+    for index, tool in enumerate(tools):
+        share = count // len(tools) + (index < count % len(tools))
+        candidates = (draw_tool_call(tool, world, rng, rng.choice(LANGUAGES)) for _ in range(100 * share + 400))
+        pairs += _unlike(candidates, share, held_out=held_out, dressed=dressed)
+    rng.shuffle(pairs)
+    return pairs
 
 
 def facets(domain: str, language: str) -> Facets:

@@ -43,11 +43,16 @@ def run_program(
     work: Path,
     threads: int,
 ) -> Mapping[str, Any]:
-    """`python -m workers.<program>` in the folder `work`; its `result.json`. Raises RuntimeError with the log's end."""
+    """`python -m workers.<program>` in the folder `work`; its `result.json`. Raises RuntimeError with the log's end.
+
+    In a folder where the same run was begun before, it goes on (or has nothing left to do).
+    """
     work.mkdir(parents=True, exist_ok=True)
+    run_file = work / "run.json"
     given: dict[str, DatasetInput | ModelInput | FileInput] = dict(inputs)
     run = RunFile(
         job=0,
+        attempt=2 if run_file.exists() else 1,
         kind=kind,
         spec=spec.model_dump(mode="json"),
         inputs=given,
@@ -55,7 +60,6 @@ def run_program(
         output_dir=work / "output",
         threads=threads,
     )
-    run_file = work / "run.json"
     run_file.write_text(run.model_dump_json(), encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, "-m", f"workers.{program}", str(run_file)],

@@ -1,4 +1,13 @@
-"""The numbers of the starter's recipe and of the demo data."""
+"""The numbers of the starter's recipe and of the demo data.
+
+The recipe has five jobs: tokenizer, a short pre-training, exercises in copying (loss on the answers only: copying is learnt
+there several times sooner than from running text), pre-training proper on everything, and fine-tuning on the shop.
+"""
+
+from dataclasses import dataclass, replace
+
+from workers.spec.train import Architecture
+from workers.starter.shop import SHOP, World
 
 SEED = 0
 
@@ -12,3 +21,51 @@ DEMO_UNLABELLED = 20
 CORPUS_RECORDS = 50_000
 SFT_SHOP = 6_000
 SFT_TOOLS = 3_000
+SHAPE = Architecture(hidden_size=128, layers=4, heads=4, context_length=512)
+"""Heads of 32, as every engine wants them. One million parameters: a bigger one learns more slowly per second."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that `build` decides. Tokens are of the model's own tokenizer; rates are AdamW's peak."""
+
+    world: World = SHOP
+    seed: int = SEED
+    vocabulary: int = 1536
+    architecture: Architecture = SHAPE
+    corpus_records: int = CORPUS_RECORDS
+    tokenizer_records: int = 12_000
+    first_tokens: int = 200_000
+    exercises: int = 20_000
+    exercise_epochs: float = 2.0
+    pretrain_tokens: int = 2_000_000
+    sft_shop: int = SFT_SHOP
+    sft_tools: int = SFT_TOOLS
+    sft_epochs: float = 3.0
+    rate: float = 2e-3
+    sft_rate: float = 1.5e-3
+    tokens_per_step: int = 1024
+    examined: int = 240
+
+    def with_seed(self, seed: int) -> "Recipe":
+        return replace(self, seed=seed)
+
+
+STARTER = Recipe()
+
+REDUCED = Recipe(
+    world=SHOP.reduced(products=6, cities=4),
+    vocabulary=1024,
+    architecture=Architecture(hidden_size=96, layers=3, heads=3, context_length=512),
+    corpus_records=6_000,
+    tokenizer_records=4_000,
+    first_tokens=50_000,
+    exercises=3_000,
+    exercise_epochs=1.0,
+    pretrain_tokens=200_000,
+    sft_shop=1_500,
+    sft_tools=200,
+    sft_epochs=4.0,
+    examined=96,
+)
+"""The same in a world of six products: what a test makes in about a minute."""
