@@ -17,6 +17,8 @@ from webapp.core.errors import UserError
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+PROTOCOL = ipaddress.ip_network("192.0.0.0/24")
+"""Kept for protocols (RFC 6890); some clouds answer there about the machine itself."""
 LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 TRY_SECONDS = 10.0
 LARGEST_ANSWER = 1 << 20
@@ -37,10 +39,17 @@ def check_endpoint(url: str) -> Target:
     url = url.strip().rstrip("/")
     try:
         parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
     except ValueError:  # brackets or a port that are none
         parts, port = urlsplit(""), 0
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment or not port:
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or "@" in parts.netloc
+        or parts.query
+        or parts.fragment
+        or not port
+    ):
         raise UserError(
             "endpoint.bad_url",
             "“{url}” is no endpoint; write it as https://host/v1, without user name, query or fragment.",
@@ -79,9 +88,9 @@ def _plain(address: IpAddress) -> IpAddress:
 
 
 def _is_local(address: IpAddress) -> bool:
-    """Old IPv6 forms of local addresses that `is_global` lets pass: site-local ones, and IPv4 in the lowest 32 bits."""
-    if not isinstance(address, ipaddress.IPv6Address):
-        return False
+    """Local addresses that `is_global` lets pass: site-local ones, and IPv4 in the lowest 32 bits of IPv6."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address in PROTOCOL
     return address.is_site_local or address in LOCAL_NAT64 or int(address) >> 32 == 0
 
 
