@@ -5,7 +5,7 @@ never dropped in silence.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,6 @@ from workers.data.templates import ChatTemplate
 from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.record import Message, Record
-
-FEW_CLASSES = 20
 
 Tokens = tuple[list[int], list[bool]]
 
@@ -34,14 +32,6 @@ class Dropped:
     def report(self, program: Program) -> None:
         for reason, count in self.counts.items():
             program.sample("dropped", reason=reason, count=count, row=self.first[reason])
-
-
-def default_instruction(records: Iterable[Record]) -> str:
-    """The sentence put before the text of classification records when the user gave none."""
-    labels = sorted({record.label for record in records if record.text and record.label and not record.messages})
-    if 0 < len(labels) <= FEW_CLASSES:
-        return f"Classify the text. Answer with one of: {', '.join(labels)}."
-    return "Classify the text. Answer with the class only."
 
 
 def conversation_of(record: Record, *, instruction: str | None, system_prompt: str | None) -> list[Message] | str:

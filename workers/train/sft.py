@@ -52,7 +52,7 @@ class SftJob:
         self.program.phase("loading")
         self.template: ChatTemplate = load_template(self.folder)
         records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
-        how = {"instruction": self._instruction(records), "system_prompt": self.spec.system_prompt}
+        how = {"instruction": self.spec.instruction, "system_prompt": self.spec.system_prompt}
         first = self._first_examples(records, how)
         core = models.load_model(self.folder)
         if self.base.adapter_path is not None:
@@ -67,11 +67,6 @@ class SftJob:
         self.program.phase("tokenising")
         encoded = examples.encode_records(self.program, self.template, records, self.dropped, **how)
         self._select(encoded, models.context_length(core))
-
-    def _instruction(self, records: list[Record]) -> str | None:
-        if not any(record.label is not None and not record.messages for record in records):
-            return self.spec.instruction
-        return self.spec.instruction if self.spec.instruction is not None else examples.default_instruction(records)
 
     def _first_examples(self, records: list[Record], how: dict[str, Any]) -> Documents:
         """Show the first examples with their mask, and check that an answer's end is learnt."""

@@ -146,9 +146,9 @@ def test_the_first_examples_are_shown_with_what_is_learnt(sft: Maker) -> None:
 def test_labelled_texts_become_questions_and_answers(sft: Maker) -> None:
     run = sft(rows=tiny.classified(), epochs=1)
     result = run.here()
-    assert result["instruction"] == "Classify the text. Answer with one of: bad, good."
+    assert result["instruction"] is None
     text = "".join(span["text"] for span in run.samples("rendered")[0]["spans"])
-    assert "Classify the text" in text
+    assert "Classify" not in text, "no sentence that the evaluation would not say too"
     assert "I love this lamp" in text
 
 

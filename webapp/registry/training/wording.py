@@ -101,7 +101,7 @@ HELP = {
     "dropout": noop("Share of the adapter's inputs that is left out at random."),
     "targets": noop("Names of the layers, one a line. Left empty: every linear layer of the blocks."),
     "system_prompt": noop("Put before every conversation that has none of its own."),
-    "instruction": noop("For classification data: the sentence that asks for the label. Left empty: one that lists the labels."),
+    "instruction": noop("For classification data: a sentence before each text. Evaluate with the same one."),
     "max_length": noop("Longer examples are left out and counted. Left empty: what the data and the model allow."),
     "sample_prompts": noop(
         "One a line, at most 8. The model answers them while it learns. Left empty: two questions of the dataset."
