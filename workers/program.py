@@ -1,5 +1,6 @@
 """What every child program shares: its run file, numbered events, a stop flag set by SIGTERM, a result, and exit codes."""
 
+import contextlib
 import ctypes
 import json
 import math
@@ -20,6 +21,8 @@ PR_SET_PDEATHSIG = 1
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+EXIT_DISK_FULL = 74
+"""The disk is so full that not even the error could be written (sysexits' EX_IOERR)."""
 EXIT_STOPPED = 75
 """The program was told to stop, saved what it needs to go on, and can be resumed (sysexits' EX_TEMPFAIL)."""
 
@@ -132,13 +135,13 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
     signal.signal(signal.SIGTERM, program._on_term)
     try:
         result = dict(body(program))
+        write_json(run.run_dir / "result.json", result)
+        program.events.emit("result", result=result)
     except Stopped:
         program.events.emit("stopped")
         sys.exit(EXIT_STOPPED)
     except UserError as error:
-        program.events.emit("error", **error.payload())
-        print(error.message, flush=True)
-        sys.exit(EXIT_BAD_INPUT)
+        _end(program, error, EXIT_BAD_INPUT)
     except OSError as error:
         _fail(program, _system_error(error))
     except MemoryError:
@@ -159,8 +162,6 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
                 detail=str(error)[:300],
             ),
         )
-    write_json(run.run_dir / "result.json", result)
-    program.events.emit("result", result=result)
     sys.exit(EXIT_DONE)
 
 
@@ -173,6 +174,16 @@ def _system_error(error: OSError) -> UserError:
 
 
 def _fail(program: Program, error: UserError) -> None:
-    traceback.print_exc()
-    program.events.emit("error", **error.payload())
-    sys.exit(EXIT_FAILED)
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+    _end(program, error, EXIT_FAILED)
+
+
+def _end(program: Program, error: UserError, code: int) -> None:
+    """Tell the error and end; on a full disk the exit code is all that can be told."""
+    try:
+        program.events.emit("error", **error.payload())
+        print(error.message, flush=True)
+    except OSError:
+        os._exit(EXIT_DISK_FULL)  # at once: what waits in buffers cannot be written and would change the exit code
+    sys.exit(code)

@@ -19,7 +19,7 @@ from webapp.jobs.kinds import JobKind, get_kind
 from webapp.jobs.models import DeviceSlot, Job, State, Wish
 from webapp.jobs.pump import pump
 from webapp.jobs.services import publish_state
-from workers.program import EXIT_BAD_INPUT, EXIT_DONE, EXIT_STOPPED
+from workers.program import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_DONE, EXIT_STOPPED
 from workers.spec.run import RunFile
 from workers.supervise import Child
 
@@ -203,6 +203,8 @@ def _lost(job: Job, kind: JobKind, number: int) -> None:
 def _failed(job: Job, kind: JobKind, code: int) -> None:
     if job.error_code and code in {EXIT_BAD_INPUT, 1}:
         error = UserError(job.error_code, job.error_template, **job.error_params)
+    elif code == EXIT_DISK_FULL:
+        error = UserError("job.disk_full", "The disk is full; free some space and press Retry: the job goes on where it stopped.")
     else:
         error = UserError("job.exit_code", "The program ended with code {number}; its log says more.", number=code)
     fail(job, error)

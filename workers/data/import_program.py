@@ -51,18 +51,12 @@ class _Outcome:
 
     def run(self) -> None:
         records, errors = self.folder / ".records.jsonl.tmp", self.folder / ".errors.jsonl.tmp"
-        with records.open("wb") as good, errors.open("wb") as bad:
-            for item in self.importer:
-                if isinstance(item, Problem):
-                    self._refuse(item, bad)
-                else:
-                    good.write(item.line)
-                    self.digest.update(item.line)
-                    self.statistics.add(item.record, len(item.line))
-                if (self.statistics.count & 63) == 0:
-                    self._report()
-            _sync(good)
-            _sync(bad)
+        try:
+            self._write(records, errors)
+        except OSError:  # a full disk gets back what was written
+            records.unlink(missing_ok=True)
+            errors.unlink(missing_ok=True)
+            raise
         errors.replace(self.folder / "errors.jsonl")
         if self.refused:
             self.program.artifact("errors", self.folder / "errors.jsonl", count=self.refused.total())
@@ -75,6 +69,20 @@ class _Outcome:
                 reason=self.first_error or "the file holds no rows.",
             )
         records.replace(self.folder / "records.jsonl")
+
+    def _write(self, records: Path, errors: Path) -> None:
+        with records.open("wb") as good, errors.open("wb") as bad:
+            for item in self.importer:
+                if isinstance(item, Problem):
+                    self._refuse(item, bad)
+                else:
+                    good.write(item.line)
+                    self.digest.update(item.line)
+                    self.statistics.add(item.record, len(item.line))
+                if (self.statistics.count & 63) == 0:
+                    self._report()
+            _sync(good)
+            _sync(bad)
 
     def _refuse(self, item: Problem, bad: BinaryIO) -> None:
         row = error_row(item)
