@@ -56,7 +56,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if not isinstance(content, dict) or content.get("type") != "subscribe":
             return
         turn_id, after = content.get("turn"), content.get("after", 0)
-        if not isinstance(turn_id, int) or not isinstance(after, int) or after < 0:
+        if not isinstance(turn_id, int) or not isinstance(after, int) or after < 0 or not 0 < turn_id < 1 << 63:
             return
         if (earlier := self.followed.pop(turn_id, None)) is not None:
             earlier.stop()
@@ -79,7 +79,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     async def decode_json(cls, text_data: str) -> Any:
         try:
             return await super().decode_json(text_data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
 
 

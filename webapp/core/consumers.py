@@ -32,12 +32,13 @@ class EventsConsumer(AsyncJsonWebsocketConsumer):
         if not topic:
             return
         if content.get("type") == "unsubscribe":
-            self.topics.discard(topic)
-            await self.channel_layer.group_discard(group_name(topic), self.channel_name)
+            if topic in self.topics:
+                self.topics.discard(topic)
+                await self.channel_layer.group_discard(group_name(topic), self.channel_name)
             return
         allowed = await database_sync_to_async(may_listen)(self.scope["user"], topic)
         if not allowed or len(self.topics) >= MAXIMUM_TOPICS:
-            await self.send_json({"refused": topic})
+            await self.send_json({"refused": topic[:100]})
             return
         self.topics.add(topic)
         await self.channel_layer.group_add(group_name(topic), self.channel_name)
@@ -50,5 +51,5 @@ class EventsConsumer(AsyncJsonWebsocketConsumer):
     async def decode_json(cls, text_data: str) -> Any:
         try:
             return await super().decode_json(text_data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}

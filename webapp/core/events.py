@@ -26,7 +26,7 @@ def register_topic(kind: str, guard: Guard) -> None:
 
 def may_listen(user: Any, topic: str) -> bool:
     kind, _, number = topic.partition(".")
-    if kind not in _guards or not number.isdigit():
+    if kind not in _guards or not (number.isascii() and number.isdigit() and len(number) < 19):
         return False
     try:
         _guards[kind](user, int(number))
