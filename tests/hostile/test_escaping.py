@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,7 +126,6 @@ def test_models_training_and_evaluation(
         name=f"{EVIL} model", description=f"{SCRIPT} {EVIL}", licence=EVIL, origin=SCRIPT, family=EVIL, card=card,
         languages=[EVIL], architecture=EVIL,
     )  # fmt: skip
-    (Path(str(tiny.path)) if Path(str(tiny.path)).is_absolute() else Path()).exists()
     assert_escaped(alice_client, "/w/academy/models/", shows=True)
     assert_escaped(alice_client, reverse("model", args=["academy", tiny.pk]), shows=True)
     for kind in ("sft", "pretrain", "tokenizer"):
@@ -165,7 +163,7 @@ def test_deployments_and_chat(alice: User, alice_client: Client, tiny: Model) ->
     engines.log_file(row.pk).write_text(f"{EVIL}\n{SCRIPT}\n")
     assert_escaped(alice_client, reverse("deployment", args=["academy", row.pk]), shows=True)
     assert_escaped(alice_client, reverse("deployment_log", args=["academy", row.pk]))
-    conversation = Conversation.objects.create(workspace_id=tiny.workspace_id, created_by=alice, title=f"{EVIL} talk")
+    conversation = Conversation.objects.create(workspace_id=tiny.workspace_id, user=alice, title=f"{EVIL} talk")
     turn = {"conversation": conversation, "role": "assistant", "content": f"{EVIL} {SCRIPT} [x](javascript:alert(1)) {BRAKES}"}
     Turn.objects.create(**turn)
     text = assert_escaped(alice_client, reverse("conversation", args=["academy", conversation.pk]))
