@@ -7,6 +7,7 @@ import { island } from "./lib/islands.js";
 import { describeShortcuts } from "./lib/shortcuts.js";
 import { toast } from "./lib/toast.js";
 import { ChoiceField } from "./label/choice.js";
+import { chooseVersion } from "./label/conflict.js";
 import { showRecord, sourceText } from "./label/record.js";
 import { Session } from "./label/session.js";
 import { TextField } from "./label/text.js";
@@ -250,11 +251,26 @@ class Labeller {
       missing[0].element.scrollIntoView({ block: "nearest" });
       return;
     }
-    this.load(() => this.session.submit(this.value(), this.watch.elapsed, this.key));
+    this.load(() => this.send(this.value(), this.key));
+  }
+
+  /** Submit; when the annotation was changed elsewhere meanwhile, the person chooses which version stays. */
+  async send(value, key) {
+    try {
+      return await this.session.submit(value, this.watch.elapsed, key);
+    } catch (error) {
+      const stored = error.status === 409 && error.body?.error?.details?.stored;
+      if (!stored) throw error;
+      const choice = await chooseVersion(this.schema, stored, value);
+      if (choice === null) throw error;
+      if (choice === "stored") return this.session.leaveStored();
+      this.session.task.revision = stored.revision;
+      return this.send(value, uuid());
+    }
   }
 
   skip() {
-    if (this.host.dataset.skipUrl && this.session.task) this.load(() => this.session.skip());
+    if (this.host.dataset.skipUrl && this.session.task) this.load(() => this.session.skip(this.key));
   }
 
   undo() {

@@ -160,3 +160,36 @@ def test_twenty_tasks_take_at_most_two_keys_each(page: Page, fake: Fake) -> None
         page.keyboard.press("1")
         page.wait_for_function("task => document.querySelector('[data-island=label]').dataset.task !== task", arg=task)
     assert len(fake.call("state")["done"]) == 6
+
+
+def test_answer_that_was_changed_meanwhile_shows_both_versions_and_asks(page: Page, fake: Fake) -> None:
+    """S6.11: a stale revision is no dead end; the person sees both answers and chooses."""
+    sent: list[dict[str, object]] = []
+    stored = {"revision": 2, "value": [{"q": "intent", "type": "choice", "value": "refund"}], "skipped": False}
+
+    def answer(route: Route) -> None:
+        sent.append(route.request.post_data_json)
+        error = {"code": "label.stale_revision", "message": "Changed meanwhile.", "details": {"stored": stored}}
+        if len(sent) == 1:
+            route.fulfill(status=409, json={"error": error})
+        else:
+            route.continue_()
+
+    open_labels(page)
+    page.route(SUBMIT, answer)
+    page.keyboard.press("1")
+    dialog = page.get_by_role("dialog", name="Changed meanwhile")
+    expect(dialog.get_by_role("heading", name="Stored")).to_be_visible()
+    dialog.get_by_role("button", name="Submit mine").click()
+    expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "2")
+    assert sent[1]["revision"] == 2
+    assert sent[1]["key"] != sent[0]["key"]
+    assert sent[1]["value"] == sent[0]["value"]
+
+
+def test_skip_carries_a_key_for_repeats(page: Page, fake: Fake) -> None:
+    open_labels(page)
+    page.keyboard.press("s")
+    state = fake.until(lambda found: found["skipped"])
+    asked = next(values for name, values in state["calls"] if name == "POST /api/v1/tasks/1/skip")
+    assert re.fullmatch(r"[0-9a-f-]{36}", asked["key"])

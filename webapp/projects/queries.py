@@ -7,6 +7,7 @@ from django.db.models import Count, Q, Sum
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from webapp.accounts.models import User, Workspace
 from webapp.chat.models import Conversation, Feedback
@@ -88,8 +89,8 @@ def _data(workspace: Workspace) -> Station:
     )
     tasks = LabelProject.objects.filter(workspace=workspace).aggregate(all=Sum("task_count"), done=Sum("done_count"))
     facts: list[tuple[str, str | Promise]] = [
-        (_number(versions["datasets"]), _("datasets")),
-        (_number(versions["records"]), _("records")),
+        (_number(versions["datasets"]), ngettext("dataset", "datasets", versions["datasets"])),
+        (_number(versions["records"]), ngettext("record", "records", versions["records"] or 0)),
         (f"{_number(tasks['done'])} / {_number(tasks['all'])}" if tasks["all"] else "0", _("labelled")),
     ]
     return Station(
@@ -107,19 +108,21 @@ def _models(workspace: Workspace, *kinds: str) -> int:
 
 
 def _pretraining(workspace: Workspace) -> Station:
+    bases, tokenizers = _models(workspace, ModelKind.BASE), _models(workspace, ModelKind.TOKENIZER)
     facts: list[tuple[str, str | Promise]] = [
-        (_number(_models(workspace, ModelKind.BASE)), _("base models")),
-        (_number(_models(workspace, ModelKind.TOKENIZER)), _("tokenizers")),
+        (_number(bases), ngettext("base model", "base models", bases)),
+        (_number(tokenizers), ngettext("tokenizer", "tokenizers", tokenizers)),
     ]
     url = reverse("training", args=[workspace.slug]) + "?method=pretrain"
     return Station("pretraining", _("Pre-training"), icon="stack-2", url=url, facts=facts, invitation=_("Pre-train a model"))
 
 
 def _tuning(workspace: Workspace) -> Station:
-    runs = Job.objects.filter(workspace=workspace, kind__in=FINE_TUNING)
+    runs = Job.objects.filter(workspace=workspace, kind__in=FINE_TUNING).count()
+    tuned = _models(workspace, ModelKind.TUNED, ModelKind.ADAPTER)
     facts: list[tuple[str, str | Promise]] = [
-        (_number(_models(workspace, ModelKind.TUNED, ModelKind.ADAPTER)), _("tuned models")),
-        (_number(runs.count()), _("runs")),
+        (_number(tuned), ngettext("tuned model", "tuned models", tuned)),
+        (_number(runs), ngettext("run", "runs", runs)),
     ]
     url = reverse("training", args=[workspace.slug])
     return Station("tuning", _("Fine-tuning"), icon="adjustments", url=url, facts=facts, invitation=_("Fine-tune a model"))
@@ -128,8 +131,9 @@ def _tuning(workspace: Workspace) -> Station:
 def _evaluation(workspace: Workspace) -> Station:
     done = Evaluation.objects.filter(workspace=workspace, state=EvaluationState.DONE)
     best = done.filter(score__isnull=False).order_by("-score").values_list("score", flat=True).first()
+    count = done.count()
     facts: list[tuple[str, str | Promise]] = [
-        (_number(done.count()), _("evaluations")),
+        (_number(count), ngettext("evaluation", "evaluations", count)),
         (f"{100 * best:.0f} %" if best is not None else "0", _("best score")),
     ]
     url = reverse("evaluations", args=[workspace.slug])
@@ -143,7 +147,7 @@ def _deployment(workspace: Workspace) -> Station:
         failed=Count("id", filter=Q(wanted=Wanted.RUNNING, health=Health.FAILED)),
     )
     facts: list[tuple[str, str | Promise]] = [
-        (f"{counted['ready']} / {counted['asked']}" if counted["asked"] else "0", _("deployments ready")),
+        (f"{counted['ready']} / {counted['asked']}" if counted["asked"] else "0", ngettext("deployment ready", "deployments ready", counted["asked"])),
     ]
     url = reverse("deployments", args=[workspace.slug])
     station = Station("deployment", _("Deployment"), icon="rocket", url=url, facts=facts, invitation=_("Deploy a model"))
@@ -156,8 +160,9 @@ def _application(workspace: Workspace, user: User) -> Station:
     ratings = Feedback.objects.filter(turn__conversation__workspace=workspace).aggregate(
         up=Count("id", filter=Q(rating__gt=0)), down=Count("id", filter=Q(rating__lt=0))
     )
+    count = mine.count()
     facts: list[tuple[str, str | Promise]] = [
-        (_number(mine.count()), _("your conversations")),
+        (_number(count), ngettext("conversation of yours", "conversations of yours", count)),
         (f"{ratings['up']} 👍 {ratings['down']} 👎" if ratings["up"] or ratings["down"] else "0", _("feedback")),
     ]
     return Station(

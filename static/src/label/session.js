@@ -82,7 +82,7 @@ export class Session {
   /** Submit; when the server is away the work waits in the browser and the error says `kept`. */
   async submit(value, leadTime, key) {
     this.saveDraft.cancel();
-    const entry = { url: this.url("submit"), json: { value, lead_time_ms: leadTime, key }, draft: this.draftKey(this.task.id) };
+    const entry = { url: this.url("submit"), json: { value, lead_time_ms: leadTime, key, revision: this.task.revision }, draft: this.draftKey(this.task.id) };
     this.setQueue([...this.queue, entry]);
     try {
       const answer = await this.flush(key);
@@ -117,10 +117,17 @@ export class Session {
     return mine;
   }
 
-  async skip() {
+  /** Leave the annotation as the server has it and go on. */
+  leaveStored() {
+    store.remove(this.draftKey(this.task.id));
+    return this.next();
+  }
+
+  /** `key` makes a repeated skip the same skip. */
+  async skip(key) {
     this.saveDraft.cancel();
     store.remove(this.draftKey(this.task.id));
-    const answer = await api(this.url("skip"), { method: "POST", json: {} });
+    const answer = await api(this.url("skip"), { method: "POST", json: { key } });
     return this.accept(answer.next);
   }
 

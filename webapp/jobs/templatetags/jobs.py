@@ -1,0 +1,59 @@
+"""How jobs are said on pages: their kind, the phase they are in, and what they were asked to do."""
+
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as noop
+
+from webapp.core.errors import NotFound
+from webapp.jobs.kinds import get_kind
+
+register = template.Library()
+
+PHASES = {
+    "starting": noop("Starting"),
+    "reading": noop("Reading the data"),
+    "loading": noop("Loading"),
+    "tokenising": noop("Splitting into tokens"),
+    "training": noop("Learning"),
+    "asking": noop("Asking the questions"),
+    "checking": noop("Checking"),
+    "downloading": noop("Downloading"),
+    "copying": noop("Copying"),
+    "merging": noop("Merging"),
+    "converting": noop("Converting"),
+    "packing": noop("Packing"),
+    "saving": noop("Saving"),
+}
+
+
+@register.filter
+def phase_label(phase: str) -> str:
+    """A phase in the reader's language; one that a program invents shows as it is."""
+    return gettext(PHASES[phase]) if phase in PHASES else phase
+
+
+@register.filter
+def kind_label(name: str) -> str:
+    """What a kind of job is called; a kind that no longer exists keeps its name."""
+    try:
+        return str(get_kind(name).label)
+    except NotFound:
+        return name
+
+
+@register.filter
+def spec_lines(value: Any) -> list[str]:
+    """A value of a specification as lines to read: nested settings one a line, what is not set left out."""
+    if isinstance(value, dict):
+        return [f"{key}: {_said(item)}" for key, item in sorted(value.items()) if item is not None]
+    return [_said(value)]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "–"
+    return "–" if value is None else str(value)
