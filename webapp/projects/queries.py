@@ -147,7 +147,10 @@ def _deployment(workspace: Workspace) -> Station:
         failed=Count("id", filter=Q(wanted=Wanted.RUNNING, health=Health.FAILED)),
     )
     facts: list[tuple[str, str | Promise]] = [
-        (f"{counted['ready']} / {counted['asked']}" if counted["asked"] else "0", ngettext("deployment ready", "deployments ready", counted["asked"])),
+        (
+            f"{counted['ready']} / {counted['asked']}" if counted["asked"] else "0",
+            ngettext("deployment ready", "deployments ready", counted["asked"]),
+        ),
     ]
     url = reverse("deployments", args=[workspace.slug])
     station = Station("deployment", _("Deployment"), icon="rocket", url=url, facts=facts, invitation=_("Deploy a model"))
