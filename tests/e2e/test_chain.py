@@ -135,10 +135,11 @@ def chat(page: Page, tuned: str) -> None:
     """Deploy the tuned model and talk to it; its answer streams into the page."""
     page.goto("/w/demo/models/")
     page.get_by_role("link", name=tuned).first.click()
-    page.get_by_role("link", name=re.compile("Deploy")).first.click()
-    page.get_by_role("button", name="Deploy").click()
+    main = page.locator("main")
+    main.get_by_role("link", name="Deploy").first.click()
+    main.get_by_role("button", name="Deploy").click()
     expect(page.locator(".state-ready").first).to_be_visible(timeout=2 * MINUTES)
-    page.get_by_role("link", name=re.compile("Chat")).last.click()
+    main.get_by_role("link", name="Chat with it").click()
     page.get_by_role("textbox").last.fill("I still have not received my new card, where is it?")
     page.keyboard.press("Enter")
     answer = page.locator("article.turn.is-assistant").last
