@@ -43,6 +43,7 @@ def test_foreign_text_runs_nothing(page: Page, product: Product, tmp_path_factor
     version = made["version"]["id"]
     api.wait_job(api.get(f"/versions/{version}/lineage")["job"])
     conversation = api.post(f"/workspaces/{slug}/conversations", {"title": f"{EVIL}{SCRIPT}"})["id"]
+    api.client.close()
     here = f"{product.url}/w/{slug}"
     addresses = [
         f"{here}/", f"{here}/data/", f"{here}/data/{made['id']}/", f"{here}/data/versions/{version}/",

@@ -120,9 +120,9 @@ def test_gzip_bomb_ends_with_a_sentence(alice_client: Client, workspace: Workspa
 
 def test_many_rows_from_a_few_bytes_stop_at_the_limit(alice_client: Client, workspace: Workspace) -> None:
     """A bomb of good rows would fill the disk: the import refuses what unpacks to a hundred times its size."""
-    row = b'{"text": "' + b"y" * 4000 + b'"}\n'
-    packed = gzip.compress(row * 17_500, compresslevel=9)
-    assert len(packed) * 100 < len(row) * 17_500
+    row = b'{"text": "' + b"y" * 400_000 + b'"}\n'
+    packed = gzip.compress(row * 175, compresslevel=9)
+    assert len(packed) * 100 < len(row) * 175
     version = import_file(alice_client, workspace.slug, "bomb.jsonl.gz", packed, name="Bomb")
     assert version.job is not None
     message = assert_job_failed(alice_client, version.job, "dataset.archive_too_large")
