@@ -30,6 +30,8 @@ def find_container(format: str, name: str, head: bytes, whole: bool) -> Containe
     preferred = [container for container in CONTAINERS if any(suffix in container.suffixes for suffix in suffixes)]
     if preferred and preferred[0].name in ("text", "csv", "tsv"):
         return preferred[0]
+    if _is_one_object(head) and not whole and preferred and preferred[0].name == "jsonl":
+        return preferred[0]  # its first line is longer than what was looked at
     if _is_one_object(head) and not (preferred and preferred[0].name == "jsonl"):
         return next(container for container in CONTAINERS if container.name == "json")
     found = next((container for container in CONTAINERS if container.recognises(head, whole)), None)

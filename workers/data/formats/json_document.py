@@ -38,12 +38,27 @@ class JsonDocument(Container):
     def rows(self, source: Source) -> Iterator[Row | Problem]:
         reader = _Reader(source)
         opening = reader.peek()
-        if opening == "[":
-            yield from _elements_as_rows(reader)
-        elif opening == "{":
-            yield from _object_rows(reader)
-        else:
+        if opening not in ("[", "{"):
             yield problem(1, reader.rest(200), "broken_json", "The file is no JSON list and no JSON object.")
+            return
+        item: Row | Problem | None = None
+        for item in _elements_as_rows(reader) if opening == "[" else _object_rows(reader):
+            yield item
+        if not isinstance(item, Problem):
+            yield from _rest(reader)
+
+
+def _rest(reader: "_Reader") -> Iterator[Problem]:
+    """What stands behind a document that ended well."""
+    if reader.peek() == "}":
+        reader.position += 1
+    if reader.peek():
+        yield problem(
+            reader.here(),
+            reader.rest(200),
+            "more_follows",
+            "More follows after the end of the JSON document, and is left out; if each line is an object, choose JSON Lines.",
+        )
 
 
 class _Reader:
