@@ -130,6 +130,17 @@ def test_many_rows_from_a_few_bytes_stop_at_the_limit(alice_client: Client, work
     assert (version.state, version.path) == (VersionState.FAILED, "")
 
 
+@pytest.mark.parametrize("name", ["long.jsonl", "long.json", "long.txt"])
+def test_first_line_longer_than_what_is_looked_at(alice_client: Client, workspace: Workspace, name: str) -> None:
+    """Whatever the format is taken for, no row is lost in silence."""
+    content = b"".join(b'{"text": "%d %s"}\n' % (number, b"y" * 300_000) for number in range(3))
+    version = import_file(alice_client, workspace.slug, name, content, name="Long")
+    assert version.state == VersionState.READY, version.error
+    if version.count < 3:
+        assert [row["code"] for row in report(alice_client, version)] == ["record.more_follows"]
+    assert version.count == 3 or name == "long.json"
+
+
 def test_csv_that_is_one_endless_cell(alice_client: Client, workspace: Workspace) -> None:
     version = import_file(alice_client, workspace.slug, "quote.csv", b'text,label\n"' + b"open,x\n" * 200_000, name="Quote")
     assert version.job is not None
