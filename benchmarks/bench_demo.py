@@ -48,13 +48,15 @@ def version_of(api: Api, slug: str, key: str) -> int:
 def gain(api: Api, slug: str, job: int) -> dict[str, Any]:
     """Scores of base and tuned model on the held-out shop questions, and whether the difference is significant."""
     held_out = version_of(api, slug, "shop_held_out")
-    suite = next(item for item in api.get(f"/workspaces/{slug}/suites")["items"] if item["version"]["id"] == held_out)
+    suite = next(item for item in api.get(f"/workspaces/{slug}/suites")["items"] if item["version_id"] == held_out)
     models = api.get(f"/workspaces/{slug}/models")["items"]
-    tuned = next(model for model in models if model.get("job") == job)
+    tuned = next(model for model in models if model["job_id"] == job)
     made = api.post(f"/workspaces/{slug}/evaluations", {"suite_id": suite["id"], "model_ids": [tuned["id"]]})
     for evaluation in made["items"] if isinstance(made, dict) else made:
-        api.wait_job(evaluation["job"])
-    return {"leaderboard": api.get(f"/leaderboards/{suite['id']}"), "tuned": tuned["id"]}
+        api.wait_job(evaluation["job_id"])
+    rows = {row["model_id"]: row for row in api.get(f"/leaderboards/{suite['id']}")["rows"]}
+    row = rows[tuned["id"]]
+    return {"base": rows[tuned["base_id"]]["score"], **{key: row[key] for key in ("score", "low", "high", "against_base")}}
 
 
 def main() -> None:
