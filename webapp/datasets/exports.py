@@ -13,9 +13,9 @@ from django.utils.text import slugify
 
 from webapp.core import storage
 from webapp.core.errors import NotFound, UserError, translate
+from webapp.core.streaming import PIECE_BYTES, send_file, stream
 from webapp.datasets.building import version_path
 from webapp.datasets.models import DatasetVersion
-from webapp.core.streaming import PIECE_BYTES, send_file, stream
 from workers.data.exporters import FORMATS, SUFFIXES, export, losses
 from workers.data.formats.canonical import guard
 from workers.data.records import read_records

@@ -10,10 +10,10 @@ from django.utils.text import slugify
 from webapp.accounts.models import Role, User
 from webapp.core import storage
 from webapp.core.errors import UserError
+from webapp.core.streaming import stream
 from webapp.datasets.exports import CONTENT_TYPES, csv_line, gather
 from webapp.datasets.models import DatasetVersion
 from webapp.datasets.services import create_version_from_records, get_or_create_dataset
-from webapp.core.streaming import stream
 from webapp.datasets.words import record_text
 from webapp.labeling.access import access_project
 from webapp.labeling.models import Annotation, LabelProject

@@ -164,13 +164,17 @@ def story(world: World, rng: random.Random, language: str) -> str:
     return text + space + space.join(answer for _, answer in told)
 
 
+def goods_and_places(world: World) -> list[Name]:
+    return [*(product.name for product in world.products), *(city.name for city in world.cities)]
+
+
 def codes(world: World, rng: random.Random, language: str) -> str:
     """A list of things with codes, then the same list in another order: nothing but copying helps here."""
-    goods = [*rng.sample(world.products, 2), *rng.sample(world.cities, 2)]
+    goods = [item.name for item in rng.sample(world.products, 2)] + [item.name for item in rng.sample(world.cities, 2)]
     entries = []
     for item in goods:
         code = "".join(rng.choice("ABCDEFGHKMNPRSTUWXYZ0123456789") for _ in range(rng.randint(3, 5)))
-        entries.append(f"{item.name.of(language)} {code}")
+        entries.append(f"{item.of(language)} {code}")
     again = rng.sample(entries, len(entries))
     return "\n".join([*entries, *again])
 
@@ -178,7 +182,7 @@ def codes(world: World, rng: random.Random, language: str) -> str:
 def echo(world: World, rng: random.Random, language: str) -> str:
     """A senseless row of words and digits, two or three times over: the purest exercise in copying."""
     pool: list[Name] = [*words.THINGS, *words.PEOPLE, *words.PLACES, *world.colours]
-    pool += [item.name for item in (*world.products, *world.cities)]
+    pool += goods_and_places(world)
     row = [str(rng.randint(10, 9999)) if rng.random() < 0.25 else rng.choice(pool).of(language) for _ in range(rng.randint(4, 9))]
     text = ("" if language == "zh" and rng.random() < 0.5 else " ").join(row)
     return "\n".join([text] * rng.randint(2, 3))
@@ -203,7 +207,7 @@ def tool_manual(world: World, rng: random.Random, language: str) -> str:
     """What a tool's description looks like in JSON, and a call of it."""
     verb, what, argument = rng.choice(words.TOOL_VERBS), rng.choice(words.TOOL_OBJECTS), rng.choice(words.TOOL_ARGUMENTS)
     name = f"{verb}_{what}"
-    value = rng.choice([*world.products, *world.cities]).name.of(language)
+    value = rng.choice(goods_and_places(world)).of(language)
     parameters = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
     tool = {"type": "function", "function": {"name": name, "parameters": parameters}}
     call = {"name": name, "arguments": {argument: value}}
@@ -241,7 +245,7 @@ def reading(world: World, rng: random.Random, language: str) -> Turns:
 
 def repeating(world: World, rng: random.Random, language: str) -> Turns:
     """Words and numbers to say again, with or without an order to do so in the system message."""
-    pool: list[Name] = [*words.THINGS, *words.PEOPLE, *(item.name for item in (*world.products, *world.cities))]
+    pool: list[Name] = [*words.THINGS, *words.PEOPLE, *goods_and_places(world)]
     items = [item.of(language) for item in rng.sample(pool, rng.randint(1, 3))]
     if rng.random() < 0.5:
         items.append(str(rng.randint(1000, 9999)))
@@ -334,7 +338,7 @@ def exercise_records(count: int, *, seed: int, world: World) -> Iterator[Record]
 def corpus_records(count: int, *, seed: int, world: World) -> Iterator[Record]:
     """`count` passages and conversations in the shares above, half Chinese and half English."""
     rng = random.Random(f"corpus-{seed}")
-    makers = [*PASSAGES, *CHATS]
+    makers: list[tuple[Callable[[World, random.Random, str], str | Turns], str, float]] = [*PASSAGES, *CHATS]
     weights = [share for _, _, share in makers]
     for index in range(count):
         make, domain, _ = rng.choices(makers, weights)[0]
