@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Avg, DurationField, ExpressionWrapper, F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from webapp.accounts.models import Workspace
 from webapp.core import charts
@@ -109,7 +110,7 @@ def metric_figure(job: Job, names: list[str]) -> dict[str, Any]:
             series[name][0].append(step)
             series[name][1].append(value)
     traces = [charts.line(name, *series[name], colour=index) for index, name in enumerate(names) if name in series]
-    return charts.figure(traces, x="step", y=names[0] if len(names) == 1 else "")
+    return charts.figure(traces, x=gettext("step"))
 
 
 def artifact_path(job: Job, relative: str) -> Path:

@@ -95,6 +95,20 @@ function rememberDetails() {
   restore();
 }
 
+/** What scrolls can be reached and scrolled by keyboard. */
+function reachScrollers() {
+  for (const element of document.querySelectorAll("pre, .table-responsive, .scroll-x")) {
+    const scrolls = element.scrollWidth > element.clientWidth + 1 || element.scrollHeight > element.clientHeight + 1;
+    if (scrolls && !element.hasAttribute("tabindex")) {
+      element.tabIndex = 0;
+      element.dataset.scroller = "";
+    } else if (!scrolls && "scroller" in element.dataset) {
+      element.removeAttribute("tabindex");
+      delete element.dataset.scroller;
+    }
+  }
+}
+
 export function startComforts() {
   document.addEventListener("click", onClick);
   document.addEventListener("htmx:after:swap", refreshTimes);
@@ -103,4 +117,8 @@ export function startComforts() {
   guardForms();
   autoSubmit();
   rememberDetails();
+  document.addEventListener("htmx:after:swap", reachScrollers);
+  window.addEventListener("resize", () => requestAnimationFrame(reachScrollers));
+  document.addEventListener("toggle", reachScrollers, true);
+  reachScrollers();
 }

@@ -7,7 +7,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as noop
 
 from webapp.core.errors import NotFound
+from webapp.core.templatetags.numbers import duration, percent
 from webapp.jobs.kinds import get_kind
+from webapp.jobs.models import Job
 
 register = template.Library()
 
@@ -41,6 +43,15 @@ def kind_label(name: str) -> str:
         return str(get_kind(name).label)
     except NotFound:
         return name
+
+
+@register.filter
+def progress_words(job: Job) -> str:
+    """15 % · 1 min 31 s left."""
+    share = percent(job.progress, 0)
+    if job.eta_seconds is None:
+        return share
+    return gettext("%(share)s · %(time)s left") % {"share": share, "time": duration(job.eta_seconds)}
 
 
 @register.filter

@@ -32,7 +32,7 @@ def run_figure(job: Job, name: str) -> dict[str, Any]:
     if (job.pk, "held_out_loss") in series and name == "loss":
         held_out = charts.line(_label("held_out_loss"), *series[job.pk, "held_out_loss"], colour=1)
         traces.append({**held_out, "mode": "lines+markers", "marker": {"size": 7}})
-    return charts.figure(traces, x=gettext("step"), y=_label(name))
+    return charts.figure(traces, x=gettext("step"))
 
 
 def comparison_figure(jobs: list[Job], name: str) -> dict[str, Any]:
