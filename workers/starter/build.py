@@ -139,13 +139,16 @@ class Maker:
         }
 
     def _examine(self, name: str, folder: Path, records: Path, metric: Metric) -> dict[str, Any]:
+        work = self.work / f"examination-{name}"
+        # Answers are named by the model's path: those of an earlier making must not be taken for this one's.
+        shutil.rmtree(work, ignore_errors=True)
         config = SuiteConfig(method="generation", metric=metric, max_new_tokens=64)
         result = run_program(
             "evaluate",
             kind="evaluate",
             spec=EvalSpec(suite=0, evaluation=0, model=0, dataset=0, config=config),
             inputs={"dataset": dataset_input(records), "model": model_input(folder)},
-            work=self.work / f"examination-{name}",
+            work=work,
             threads=self.threads,
         )
         self.say(f"{name}: {result['correct']}/{result['n']} right")

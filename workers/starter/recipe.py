@@ -43,7 +43,7 @@ class Recipe:
     sft_tools: int = SFT_TOOLS
     sft_epochs: float = 3.0
     rate: float = 2e-3
-    sft_rate: float = 1.5e-3
+    sft_rate: float = 1e-3
     tokens_per_step: int = 1024
     examined: int = 240
 
