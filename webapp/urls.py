@@ -6,6 +6,9 @@ from webapp.accounts.urls import urlpatterns as accounts
 from webapp.api import api
 from webapp.core.views import health, set_language
 
+handler404 = "webapp.core.views.not_found"
+handler500 = "webapp.core.views.crashed"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health, name="health"),
     path("language/", set_language, name="set_language"),

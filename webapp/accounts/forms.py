@@ -10,6 +10,13 @@ from webapp.accounts import attempts
 from webapp.accounts.models import Role
 from webapp.accounts.services import SCOPES
 
+SCOPE_LABELS = {
+    "read": _("read: look at everything"),
+    "write": _("write: import, label, train, deploy"),
+    "inference": _("inference: ask deployments"),
+    "admin": _("admin: members and keys"),
+}
+
 
 class LogInForm(AuthenticationForm):
     """User name and password; whoever fails too often has to wait."""
@@ -45,7 +52,7 @@ class KeyForm(forms.Form):
     name = forms.CharField(label=_("Name of the key"), max_length=80, help_text=_("Where it will be used."))
     scopes = forms.MultipleChoiceField(
         label=_("What it may do"),
-        choices=[(scope, scope) for scope in SCOPES],
+        choices=[(scope, SCOPE_LABELS[scope]) for scope in SCOPES],
         initial=["inference"],
         widget=forms.CheckboxSelectMultiple,
     )

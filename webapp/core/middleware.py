@@ -54,13 +54,18 @@ class UserErrors(MiddlewareMixin):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, UserError):
             return None
-        if wants_json(request):
-            return JsonResponse(error_body(exception), status=exception.status)
-        context = {"message": translate(exception.template, exception.params), "status": exception.status}
-        return render(request, "core/error.html", context, status=exception.status)
+        return say_error(request, exception)
 
 
 user_errors = UserErrors
+
+
+def say_error(request: HttpRequest, error: UserError) -> HttpResponse:
+    """The error's sentence as a page, or as JSON for scripts."""
+    if wants_json(request):
+        return JsonResponse(error_body(error), status=error.status)
+    context = {"message": translate(error.template, error.params), "status": error.status}
+    return render(request, "core/error.html", context, status=error.status)
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -6,6 +6,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 from django.views.i18n import set_language as django_set_language
 
+from webapp.core.errors import NotFound, UserError
+from webapp.core.middleware import say_error
+
 
 @require_GET
 def health(request: HttpRequest) -> JsonResponse:
@@ -22,3 +25,16 @@ def set_language(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated and language in {"en", "zh-hans"}:
         get_user_model()._default_manager.filter(pk=request.user.pk).update(language=language)
     return response
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """An address that no page has."""
+    return say_error(request, NotFound())
+
+
+def crashed(request: HttpRequest) -> HttpResponse:
+    """A defect of ours: the log has its traceback, the reader a sentence."""
+    problem = UserError(
+        "server.crashed", "Something broke on the server; it has been logged. Try again, or go back to the start.", status=500
+    )
+    return say_error(request, problem)

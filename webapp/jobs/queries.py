@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Avg, DurationField, ExpressionWrapper, F, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as noop
 
 from webapp.accounts.models import Workspace
 from webapp.core import charts
@@ -16,6 +17,7 @@ from webapp.jobs.kinds import get_kind
 from webapp.jobs.leases import queue_order
 from webapp.jobs.models import ALIVE, RESOURCES, DeviceSlot, Job, MetricPoint, State
 
+METRICS = {"accuracy": noop("share right"), "loss": noop("loss"), "learning_rate": noop("learning rate")}
 LOG_TAIL = 64 * 1024
 
 
@@ -101,6 +103,11 @@ def metric_names(job: Job) -> list[str]:
     return wanted + sorted(names - set(wanted))
 
 
+def metric_label(name: str) -> str:
+    """A metric in the reader's language; what a program invents keeps its name."""
+    return gettext(METRICS[name]) if name in METRICS else name
+
+
 def metric_figure(job: Job, names: list[str]) -> dict[str, Any]:
     """Curves over steps, each down-sampled to what a screen can show."""
     series: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
@@ -109,7 +116,7 @@ def metric_figure(job: Job, names: list[str]) -> dict[str, Any]:
         if value is not None:
             series[name][0].append(step)
             series[name][1].append(value)
-    traces = [charts.line(name, *series[name], colour=index) for index, name in enumerate(names) if name in series]
+    traces = [charts.line(metric_label(name), *series[name], colour=index) for index, name in enumerate(names) if name in series]
     return charts.figure(traces, x=gettext("step"))
 
 

@@ -20,6 +20,16 @@ from webapp.serving.models import Deployment, Health, Wanted
 
 PRETRAINING = ["tokenizer", "pretrain"]
 FINE_TUNING = ["sft"]
+TAGS = {
+    "accounts": _("Accounts"),
+    "datasets": _("Data"),
+    "labelling": _("Labelling"),
+    "jobs": _("Jobs"),
+    "models": _("Models"),
+    "evaluation": _("Evaluation"),
+    "serving": _("Deployment"),
+    "chat": _("Chat"),
+}
 
 
 @dataclass
@@ -205,7 +215,7 @@ def operations(schema: dict[str, Any]) -> list[dict[str, Any]]:
                 "answers": sorted(operation.get("responses", {})),
             }
             groups.setdefault((operation.get("tags") or ["other"])[0], []).append(entry)
-    return [{"tag": tag, "operations": entries} for tag, entries in groups.items()]
+    return [{"tag": TAGS.get(tag, tag), "operations": entries} for tag, entries in groups.items()]
 
 
 def _type(schema: dict[str, Any]) -> str:

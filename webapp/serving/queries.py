@@ -59,7 +59,8 @@ def usage_figure(deployment: Deployment) -> dict[str, Any]:
         for colour, (name, label) in enumerate([("prompt_tokens", _("tokens read")), ("completion_tokens", _("tokens written"))])
     ]
     axis = {"title": {"text": _("tokens")}, "rangemode": "nonnegative", "automargin": True}
-    return figure(traces, barmode="stack", yaxis=axis)
+    days = {"type": "date", "tickformat": "%m-%d", "automargin": True}
+    return figure(traces, barmode="stack", xaxis=days, yaxis=axis)
 
 
 def engine_metrics(deployment: Deployment) -> dict[str, Any] | None:
