@@ -49,6 +49,8 @@ class JobKind:
     resource: Literal["compute", "light"] = "compute"
     """compute: a device of its own (a GPU where there is one, else a CPU slot); light: files in and out, beside them."""
     icon: str = "activity"
+    nav: str = "jobs"
+    """The part of the site that its page belongs to: the URL name of a list page."""
     inputs: Callable[["Job"], Inputs] = _no_inputs
     finished: Callable[["Job"], None] = _nothing
     ended: Callable[["Job"], None] = _nothing

@@ -89,7 +89,7 @@ def job_page(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpRes
         "clones": job.clones.order_by("id"),
         **kind.context(job),
     }
-    return page(request, "jobs/job.html", workspace, "jobs", charts=True, **context)
+    return page(request, "jobs/job.html", workspace, kind.nav, charts=True, **context)
 
 
 @require_safe

@@ -173,10 +173,10 @@ def _application(workspace: Workspace, user: User) -> Station:
     ratings = Feedback.objects.filter(turn__conversation__workspace=workspace).aggregate(
         up=Count("id", filter=Q(rating__gt=0)), down=Count("id", filter=Q(rating__lt=0))
     )
-    count = mine.count()
+    count, rated = mine.count(), ratings["up"] + ratings["down"]
     facts: list[tuple[str, str | Promise]] = [
         (_number(count), ngettext("conversation of yours", "conversations of yours", count)),
-        (f"{ratings['up']} 👍 {ratings['down']} 👎" if ratings["up"] or ratings["down"] else "0", _("feedback")),
+        (f"{ratings['up']} / {rated}" if rated else "0", _("answers rated good")),
     ]
     return Station(
         "application",
@@ -189,7 +189,7 @@ def _application(workspace: Workspace, user: User) -> Station:
 
 
 def recent_activity(workspace: Workspace) -> list[Job]:
-    return list(Job.objects.filter(workspace=workspace).select_related("created_by").order_by("-id")[:8])
+    return list(Job.objects.filter(workspace=workspace).select_related("created_by").order_by("-id")[:6])
 
 
 def operations(schema: dict[str, Any]) -> list[dict[str, Any]]:

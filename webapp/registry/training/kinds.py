@@ -122,6 +122,7 @@ for _name, _label, _spec, _icon, _curves in TRAINING_KINDS:
         JobKind(
             name=_name,
             label=_label,
+            nav="training",
             spec=_spec,
             program="workers.train",
             icon=_icon,
