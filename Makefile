@@ -62,8 +62,18 @@ static/dist/.vite/manifest.json: package.json package-lock.json vite.config.js $
 	@$(BIN)/python -m webapp.core.catalogues compile
 	@touch $@
 
+# A browser's driver keeps an event loop in its process, so tests that steer one have processes of their own.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+BROWSER := tests/frontend tests/e2e tests/hostile/test_browser.py
 test: setup .venv/dev.stamp
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+ifeq ($(TESTS),tests)
+	@$(PYTEST) tests $(BROWSER:%=--ignore=%)
+	@$(PYTEST) tests/frontend
+	@$(PYTEST) tests/e2e
+	@$(PYTEST) tests/hostile/test_browser.py
+else
+	@$(PYTEST) $(TESTS)
+endif
 
 check: setup .venv/dev.stamp
 	@$(BIN)/python -m compileall -q webapp workers

@@ -21,7 +21,8 @@ def preset_for(version: DatasetVersion) -> str:
 
 def proposed_labels(version: DatasetVersion) -> list[str]:
     """The labels that the records have already, most frequent first."""
-    return list(version.stats.get("labels", {}))[:MOST_CHOICES]
+    counts: dict[str, int] = version.stats.get("labels", {})
+    return sorted(counts, key=lambda label: (-counts[label], label))[:MOST_CHOICES]
 
 
 def read_labels(text: str) -> list[str]:
