@@ -177,9 +177,10 @@ def test_answer_that_was_changed_meanwhile_shows_both_versions_and_asks(page: Pa
 
     open_labels(page)
     page.route(SUBMIT, answer)
+    expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "1")
     page.keyboard.press("1")
     dialog = page.get_by_role("dialog", name="Changed meanwhile")
-    expect(dialog.get_by_role("heading", name="Stored")).to_be_visible()
+    expect(dialog.get_by_role("heading", name="Stored")).to_be_visible(timeout=20_000)
     dialog.get_by_role("button", name="Submit mine").click()
     expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "2")
     assert sent[1]["revision"] == 2
