@@ -53,7 +53,7 @@ def record_line(record: dict[str, Any]) -> bytes:
 def slim(record: dict[str, Any]) -> dict[str, Any]:
     """A record's dictionary without what is absent or default."""
     kept = {name: value for name, value in record.items() if value is not None}
-    for name in ("messages", "chosen", "rejected"):
+    for name in ("messages", "chosen", "rejected", "responses"):
         if name in kept:
             kept[name] = [{key: item for key, item in message.items() if item is not None} for message in kept[name]]
     facets = {name: value for name, value in kept.pop("facets", {}).items() if value is not None}

@@ -30,13 +30,31 @@ class Facets(Spec):
     quality: float | None = None
 
 
+class Response(Spec):
+    """One of several answers to the same conversation, to be ranked or rated."""
+
+    id: str
+    content: str = ""
+    model: str | None = None
+    rating: float | None = None
+
+
+class Answer(Spec):
+    """What is known about a question of a label schema: the shape in which annotations are stored, too."""
+
+    q: str
+    type: str
+    value: Any
+
+
 class Record(Spec):
     """One example.
 
     Which fields are there says what it can be used for: `text` (pre-training, or the input of a classification),
     `label` (its class), `messages` (a conversation; the last assistant turn is the reference answer in generation),
     `choices` + `answer` (multiple choice; `answer` is the index into `choices`), `chosen` + `rejected` (preference,
-    after the conversation in `messages`). `extra` keeps every column that has no place, so that nothing is lost.
+    after the conversation in `messages`), `desirable` (whether the last answer of `messages` is a good one), `responses`
+(answers to compare), `annotations` (spans, regions, segments, ranks … in the shapes of labelling). `extra` keeps every column that has no place, so that nothing is lost.
     """
 
     id: str
@@ -49,6 +67,9 @@ class Record(Spec):
     answer: int | None = None
     chosen: list[Message] | None = None
     rejected: list[Message] | None = None
+    desirable: bool | None = None
+    responses: list[Response] | None = None
     media: list[dict[str, Any]] | None = None
+    annotations: list[Answer] | None = None
     facets: Facets = Field(default_factory=Facets)
     extra: dict[str, Any] = Field(default_factory=dict)

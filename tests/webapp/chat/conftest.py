@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from tests.webapp.serving.conftest import (  # noqa: F401
     deploy,
@@ -71,7 +72,13 @@ class InBackground:
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self.thread = threading.Thread(target=answering.answer, args=(turn.pk,), daemon=True)
+        self.thread = threading.Thread(target=self._answer, daemon=True)
+
+    def _answer(self) -> None:
+        try:
+            answering.answer(self.turn.pk)
+        finally:
+            connection.close()
 
     def __enter__(self) -> "InBackground":
         self.thread.start()
