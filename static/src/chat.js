@@ -7,7 +7,7 @@ import { icon } from "./lib/icons.js";
 import { island } from "./lib/islands.js";
 import { describeShortcuts } from "./lib/shortcuts.js";
 import { toast } from "./lib/toast.js";
-import { askParameters, DEFAULTS } from "./chat/parameters.js";
+import { askParameters } from "./chat/parameters.js";
 import { ChatSocket } from "./chat/socket.js";
 import { isOpen, Tree } from "./chat/tree.js";
 import { TurnView } from "./chat/turn.js";
@@ -23,7 +23,7 @@ class Chat {
     this.shown = WINDOW;
     this.id = host.dataset.conversation || null;
     this.readOnly = "readOnly" in host.dataset;
-    this.parameters = { ...DEFAULTS, ...JSON.parse(host.dataset.settings || "{}") };
+    this.parameters = { system_prompt: "", ...JSON.parse(host.dataset.settings || "{}") };
     this.actions = {
       readOnly: this.readOnly,
       isBusy: () => this.busyTurn !== null,
@@ -356,7 +356,7 @@ class Chat {
   }
 
   async editParameters() {
-    const chosen = await askParameters(this.parameters);
+    const chosen = await askParameters(this.parameters, JSON.parse(this.host.dataset.defaults || "{}"));
     this.input?.focus();
     if (!chosen) return;
     this.parameters = chosen;

@@ -191,12 +191,22 @@ def test_parameters_are_sent_with_the_next_question(page: Page, fake: Fake) -> N
     sent = next(values for name, values in state["calls"] if name.endswith("/messages"))
     assert sent["parameters"] == {
         "temperature": 0,
-        "top_p": 0.9,
-        "max_tokens": 512,
         "system_prompt": "Answer in one sentence.",
     }
     changed = next(values for name, values in state["calls"] if name.endswith("/settings"))
     assert changed["system_prompt"] == "Answer in one sentence."
+
+
+def test_what_nobody_chose_is_left_to_the_model(page: Page, fake: Fake) -> None:
+    open_chat(page)
+    page.get_by_role("button", name="How the model answers").click()
+    expect(page.get_by_label("Temperature")).to_have_value("0.6")
+    expect(page.get_by_label("Top-p")).to_have_value("0.55")
+    page.get_by_role("button", name="Defaults").click()
+    ask(page)
+    state = fake.until(lambda found: found["turns"])
+    sent = next(values for name, values in state["calls"] if name.endswith("/messages"))
+    assert sent["parameters"] == {"system_prompt": ""}
 
 
 def test_failed_sending_gives_the_words_back(page: Page, fake: Fake) -> None:

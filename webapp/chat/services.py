@@ -14,7 +14,7 @@ from webapp.accounts.models import User
 from webapp.celery import app
 from webapp.chat.access import access_conversation, access_turn
 from webapp.chat.models import OPEN, Conversation, Feedback, Turn, TurnState
-from webapp.chat.settings import DEFAULTS, ChatParameters, ChatSettings
+from webapp.chat.settings import ChatParameters, ChatSettings, default_settings
 from webapp.core.errors import NotFound, UserError
 from webapp.core.events import publish
 from webapp.serving.models import Deployment, Wanted
@@ -186,7 +186,7 @@ def title_of(text: str) -> str:
 
 def _queue_answer(conversation: Conversation, message: Turn, deployment: Deployment, parameters: ChatParameters | None) -> Turn:
     """Inside a transaction: the waiting answer; once it is committed a worker is called and the open pages are told."""
-    kept = {"system_prompt": conversation.system_prompt, **DEFAULTS, **conversation.settings}
+    kept = {"system_prompt": conversation.system_prompt, **default_settings(deployment.model), **conversation.settings}
     answer = Turn.objects.create(
         conversation=conversation,
         parent=message,

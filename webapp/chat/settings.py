@@ -4,7 +4,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from webapp.registry.card import generation_defaults
+from webapp.registry.models import Model
+
 DEFAULTS = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 1024}
+
+
+def default_settings(model: Model | None) -> dict[str, Any]:
+    """How an answer is sampled where nobody chose: as the model's card wants it, else as most models of today do well."""
+    return {**DEFAULTS, **(generation_defaults(model) if model else {})}
 
 
 class ChatSettings(BaseModel):

@@ -111,4 +111,4 @@ def suggestions(workspace: Workspace, user: User) -> list[str]:
     if not workspace.is_demo:
         return []
     chinese = (get_language() or "").startswith("zh")
-    return [question.text.zh if chinese else question.text.en for question in catalog.files().questions]
+    return [question.zh if chinese else question.en for question in catalog.files().questions]

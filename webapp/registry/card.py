@@ -47,6 +47,12 @@ def export_card(model: Model) -> dict[str, Any]:
     }
 
 
+def generation_defaults(model: Model) -> dict[str, Any]:
+    """Temperature and top_p that the model wants where a request names none."""
+    found: dict[str, Any] = model.card.get("generation") or {}
+    return found
+
+
 def template_text(model: Model) -> dict[str, Any]:
     """The chat template of a model with files: {"source", "hash", "is_default"}; empty when it has none that can be read."""
     folder = _template_folder(model)

@@ -14,8 +14,10 @@ from webapp.core import storage
 from webapp.core.events import publish
 from webapp.datasets.models import DatasetVersion
 from webapp.jobs.models import Job
+from webapp.registry.card import generation_defaults
 from webapp.registry.models import Model, ModelKind, ModelState
 from workers.models.folder import inspect
+from workers.models.generation import read_generation
 
 NAME_LENGTH = 120
 
@@ -69,6 +71,8 @@ def register_model(
         setattr(row, key, value)
     row.kind, row.base, row.job = kind, base, job
     row.card = {**(card or {}), "dtype": facts.dtype, "model_type": facts.model_type}
+    if generation := row.card.get("generation") or read_generation(folder) or (base and generation_defaults(base)):
+        row.card["generation"] = generation
     row.path = target.relative_to(settings.DATA_DIR).as_posix()
     row.family = row.family or (base.family if base is not None else row.name)
     row.state, row.error = ModelState.READY, {}

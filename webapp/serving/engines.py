@@ -10,11 +10,12 @@ from django.conf import settings
 
 from webapp.core import storage
 from webapp.core.errors import UserError
+from webapp.registry.card import generation_defaults
 from webapp.registry.inputs import model_folder
 from webapp.registry.models import Model, ModelKind, ModelState
 from webapp.serving.models import Deployment
 from workers.program import write_json
-from workers.spec.serve import EngineRun, ServeSpec
+from workers.spec.serve import EngineRun, GenerationDefaults, ServeSpec
 
 LOG_LIMIT = 5 * 2**20
 TOKEN_VARIABLE = "SHUYUAN_ENGINE_TOKEN"  # noqa: S105  (the name of a variable)
@@ -85,6 +86,7 @@ def engine_run(deployment: Deployment) -> EngineRun:
         ready_file=str(ready_file(deployment.pk)),
         error_file=str(error_file(deployment.pk)),
         spec=ServeSpec.model_validate(deployment.spec),
+        generation=GenerationDefaults.model_validate(generation_defaults(model)),
     )
 
 

@@ -184,7 +184,6 @@ def _ask(deployment: Deployment, text: str) -> dict[str, Any]:
         "model": deployment.name,
         "messages": [{"role": "user", "content": text}],
         "max_tokens": TRY_TOKENS,
-        "temperature": 0.7,
     }
     headers = {"Authorization": f"Bearer {deployment.token}"}
     url = f"{deployment.url}/v1/chat/completions"

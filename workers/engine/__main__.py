@@ -82,7 +82,7 @@ def fail(run: EngineRun, error: UserError, code: int = EXIT_FAILED) -> int:
 
 
 async def serve(run: EngineRun, loaded: Loaded, listener: socket, *, token: str, started: float) -> int:
-    served = Served(run.served_name, loaded.engine, load_template(Path(run.model_path)))
+    served = Served(run.served_name, loaded.engine, load_template(Path(run.model_path)), run.generation.known())
     await first_token(served)
     served.facts = {
         "model": served.name,

@@ -46,6 +46,8 @@ class Served:
     name: str
     engine: Engine
     template: ChatTemplate
+    generation: dict[str, Any] = field(default_factory=dict)
+    """Sampling that the model wants where a request does not name it."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the ready file says; shown by /metrics as well."""
     meter: Meter = field(default_factory=Meter)
@@ -77,10 +79,11 @@ class Served:
         if body.logit_bias:
             raise ApiError(400, "logit_bias is not supported.", param="logit_bias", code="unsupported_parameter")
         room = context - len(prompt)
+        wanted = {name: value for name, value in self.generation.items() if name not in body.model_fields_set}
         return Sampling(
             max_tokens=min(max_tokens, room) if max_tokens is not None else room,
-            temperature=body.temperature,
-            top_p=body.top_p,
+            temperature=wanted.get("temperature", body.temperature),
+            top_p=wanted.get("top_p", body.top_p),
             top_k=max(body.top_k, 0),
             min_p=body.min_p,
             repetition_penalty=body.repetition_penalty,

@@ -1,6 +1,6 @@
 """Spec of a deployment: which engine serves which weights, and how large its cache may grow."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,16 @@ from workers.spec.base import Spec
 
 EngineName = Literal["auto", "openvino", "transformers", "lmdeploy"]
 WeightFormat = Literal["auto", "f16", "q8_0", "q4_0"]
+
+
+class GenerationDefaults(Spec):
+    """How a model wants to be sampled where a request does not say; None: nothing special."""
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+
+    def known(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True)
 
 
 class ServeSpec(Spec):
@@ -34,3 +44,4 @@ class EngineRun(Spec):
     error_file: str = Field("", description="why it could not start, as UserError.payload()")
     token_env: str = "SHUYUAN_ENGINE_TOKEN"  # noqa: S105  (the name of a variable)
     spec: ServeSpec
+    generation: GenerationDefaults = Field(default_factory=GenerationDefaults)

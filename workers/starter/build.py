@@ -24,6 +24,8 @@ from workers.starter.dialogues import shop_pairs, shop_record, tool_pairs, tool_
 from workers.starter.programs import dataset_input, model_input, run_program, train
 from workers.starter.recipe import STARTER, Recipe
 
+GENERATION = {"temperature": 0.0}
+"""The starter is small: its likeliest answer is mostly right, a drawn one often is not."""
 RARELY = Saving(every_seconds=3600)
 KEPT = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
@@ -202,6 +204,7 @@ def publish(maker: Maker, folder: Path, target: Path, scores: dict[str, Any]) ->
         "licence": "CC0-1.0",
         "languages": ["zh", "en"],
         "recipe": numbers,
+        "generation": GENERATION,
         "world": {key: len(items) for key, items in world.items()},
         "jobs": jobs,
         "data_sha256": maker.hashes,

@@ -43,19 +43,12 @@ class DemoModel:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A suggested chat question. `known_gap`: the starter answers it badly, on purpose: the feedback loop begins here."""
-
-    text: Name
-    known_gap: bool = False
-
-
-@dataclass(frozen=True)
 class Catalog:
     project: Name
     datasets: tuple[DemoData, ...]
     models: tuple[DemoModel, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[Name, ...]
+    """Suggested in an empty chat; the shipped weights answer each as the demo data does, which a test shows."""
     system_prompt: str | None
 
 
@@ -69,9 +62,10 @@ def files() -> Catalog:
             DemoModel("tuned", Name("书院客服", "Shop assistant"), WEIGHTS / "tuned", "base"),
         ),
         questions=(
-            Question(Name("护眼台灯多少钱?", "How much is the desk lamp?")),
-            Question(Name("玻璃镇纸可以退货吗?", "Can I return the glass paperweight?")),
-            Question(Name("黄铜书签可以刻字吗?", "Can you engrave the brass bookmark?"), known_gap=True),
+            Name("护眼台灯多少钱?", "How much is the desk lamp?"),
+            Name("玻璃镇纸可以退货吗?", "Can I return the glass paperweight?"),
+            Name("星期天开到几点?", "How late are you open on Sunday?"),
+            Name("发货到上海要等多久?", "When would an order get to Shanghai?"),
         ),
         system_prompt=None,
     )

@@ -9,6 +9,7 @@ from webapp.chat import queries, services, suggestions
 from webapp.chat.models import Conversation, Feedback, Turn, TurnState
 from webapp.chat.settings import ChatParameters, ChatSettings
 from webapp.core.errors import NotFound, UserError
+from webapp.serving.engines import engine_run
 from webapp.serving.models import Deployment, Wanted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,6 +23,14 @@ def test_message_queues_an_answer_and_gives_the_title(send: Send, conversation: 
     assert conversation.leaf == answer
     assert called == [answer.pk]
     assert answer.parameters["temperature"] == 0.7
+
+
+def test_sampling_that_nobody_chose_is_the_model_s(send: Send, ready: Deployment) -> None:
+    ready.model.card = {"generation": {"temperature": 0.0}}
+    ready.model.save()
+    asked = send().parameters
+    assert (asked["temperature"], asked["top_p"]) == (0.0, 0.9)
+    assert engine_run(ready).generation.temperature == 0.0
 
 
 def test_message_sent_twice_with_one_key_is_one_turn(send: Send, called: list[int]) -> None:

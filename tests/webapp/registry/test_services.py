@@ -114,6 +114,20 @@ def test_register_model_repeats_without_a_second_row(workspace: Workspace, alice
     assert (Path(str(registering.settings.DATA_DIR)) / first.path / "config.json").is_file()
 
 
+def test_sampling_of_a_folder_is_on_the_card_and_passes_to_descendants(workspace: Workspace, alice: User, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "out")
+    made: dict[str, Any] = {"workspace": workspace, "folder": folder, "created_by": alice}
+    (folder / "generation_config.json").write_text('{"do_sample": true, "temperature": 0.6, "top_p": 7}')
+    assert "generation" not in register_model(name="Odd", kind=ModelKind.BASE, **made).card
+    (folder / "generation_config.json").write_text('{"do_sample": true, "temperature": 0.6, "top_k": 20}')
+    base = register_model(name="Base", kind=ModelKind.BASE, **made)
+    assert base.card["generation"] == {"temperature": 0.6}
+    (folder / "generation_config.json").write_text('{"do_sample": false, "temperature": 0.6}')
+    assert register_model(name="Greedy", kind=ModelKind.BASE, **made).card["generation"] == {"temperature": 0.0}
+    (folder / "generation_config.json").unlink()
+    assert register_model(name="Child", kind=ModelKind.TUNED, base=base, **made).card["generation"] == {"temperature": 0.6}
+
+
 def test_update_and_delete(alice: User, tiny: Model) -> None:
     changed = services.update_model(user=alice, model_id=tiny.pk, name=" New  name ", languages=["zh", " "], licence="MIT")
     assert (changed.name, changed.languages, changed.licence) == ("New name", ["zh"], "MIT")

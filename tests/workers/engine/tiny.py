@@ -103,6 +103,7 @@ def write_run(folder: Path, model: Path, **spec: Any) -> Path:
         "cache_dir": str(folder / "cache"),
         "ready_file": str(folder / "ready.json"),
         "error_file": str(folder / "error.json"),
+        "generation": spec.pop("generation", {}),
         "spec": {"model": 1, "threads": 1, "kv_cache_mb": 16, **spec},
     }
     folder.mkdir(parents=True, exist_ok=True)
