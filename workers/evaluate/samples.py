@@ -14,7 +14,10 @@ from workers.spec.evaluate import SuiteConfig
 
 @dataclass
 class Sample:
-    """One question as it was asked and answered. `scores`: log-likelihoods of the choices, summed and per token."""
+    """One question as it was asked and answered. `scores`: log-likelihoods of the choices, summed and per token.
+
+    `prompt` is the text that the model read, `turns` the conversation that it says, `tools` the names of the offered tools.
+    """
 
     position: int
     record_id: str
@@ -24,6 +27,8 @@ class Sample:
     extracted: str
     correct: bool
     score: float
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[str] = field(default_factory=list)
     label: str | None = None
     predicted: str | None = None
     choices: list[str] | None = None
@@ -56,6 +61,7 @@ def choice_sample(
         extracted=question.choices[picked],
         correct=right,
         score=float(right),
+        **_conversation(question),
         label=question.label,
         predicted=_label_of(question, picked),
         reference_index=question.correct,
@@ -65,6 +71,16 @@ def choice_sample(
         truncated=truncated,
         prompt_tokens=tokens,
     )
+
+
+def _conversation(question: Question) -> dict[str, Any]:
+    turns = [message.model_dump(mode="json", exclude_defaults=True) for message in question.messages]
+    return {"turns": turns, "tools": [name for tool in question.tools or [] if (name := _tool_name(tool))]}
+
+
+def _tool_name(tool: dict[str, Any]) -> str:
+    function = tool.get("function")
+    return str((function if isinstance(function, dict) else tool).get("name") or "")
 
 
 def _label_of(question: Question, picked: int) -> str | None:
@@ -98,6 +114,7 @@ def free_sample(
         extracted=extracted,
         correct=right,
         score=float(right),
+        **_conversation(question),
         label=question.label,
         truncated=truncated,
         unfinished=unfinished,

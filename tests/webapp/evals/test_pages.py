@@ -110,6 +110,20 @@ def test_samples_are_browsed_one_by_one(alice_client: Client, board: tuple[Evalu
     assert "1 of 20" in text(alice_client.get(f"{address}?position=999"))
 
 
+def test_question_is_shown_as_turns_and_raw_on_demand(alice_client: Client, done: Done, workspace: Workspace) -> None:
+    """S9: nobody has to read a chat template to see what was asked."""
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "<b>Where?</b>"}]
+    made = done(make_model(workspace, "Turned"), [1], prompt="<|im_start|>system\nBe brief.", turns=turns, tools=["get_order"])
+    page = text(alice_client.get(f"{HERE}/runs/{made.pk}/samples/"))
+    before, raw = page.split("<details", 1)
+    question = before[before.index("sample-turns") :]
+    assert "turn-system" in question
+    assert "&lt;b&gt;Where?&lt;/b&gt;" in question
+    assert "get_order" in question
+    assert "im_start" not in question
+    assert "&lt;|im_start|&gt;system" in raw
+
+
 def test_two_models_side_by_side(alice_client: Client, board: tuple[Evaluation, Evaluation]) -> None:
     base, tuned = board
     shown = text(alice_client.get(f"{HERE}/runs/{tuned.pk}/samples/?other={base.pk}&show=gained"))

@@ -62,6 +62,7 @@ def test_labels_are_chosen_by_likelihood(model_folder: Path, tmp_path: Path) -> 
     assert result["by_label"]["weather"]["predicted"] == 3
     first = samples(tmp_path)[0]
     assert first["prompt"] == "<|im_start|>user\nWhere is my card?<|im_end|>\n<|im_start|>assistant\n"
+    assert first["turns"] == [{"role": "user", "content": "Where is my card?"}]
     assert first["choices"] == sorted({label for _, label in LEARNT})
     assert first["output"] == first["reference"] == "card_arrival"
     assert [sample["record_id"] for sample in samples(tmp_path)] == [*(record.id for record in RECORDS), "wrong"]
