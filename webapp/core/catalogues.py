@@ -51,7 +51,7 @@ def in_python(source: str) -> Iterator[str]:
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
         if (name in FUNCTIONS and node.args) or (name == "ngettext" and node.args):
             yield from _constant(node.args[0])
-        elif name in {"UserError", "LineError"} and len(node.args) > 1:
+        elif name in {"UserError", "LineError", "AnswerError"} and len(node.args) > 1:
             yield from _constant(node.args[1])
 
 

@@ -13,11 +13,12 @@ from webapp.datasets.schemas import VersionOut
 from webapp.labeling import exports, queries, queue, services, submitting
 from webapp.labeling.access import access_project
 from webapp.labeling.models import Annotation
-from webapp.labeling.presets import make_schema, preset_for
+from webapp.labeling.presets import described, fitting_presets, make_schema, preset_for
 from webapp.labeling.schemas import (
     AnnotationList,
     AnnotationOut,
     DraftIn,
+    PresetOut,
     ProjectIn,
     ProjectList,
     ProjectOut,
@@ -57,6 +58,13 @@ def create_project(request: MemberRequest, slug: str, payload: ProjectIn) -> Sta
         limit=payload.limit,
     )
     return Status(201, ProjectOut.of(project))
+
+
+@router.get("/versions/{version_id}/label-presets", response=list[PresetOut], by_alias=True)
+def list_presets(request: MemberRequest, version_id: int) -> list[dict[str, Any]]:
+    """Ready-made questions for the records of a version, those that fit first."""
+    version = access_version(request.user, version_id)
+    return [described(preset, version) for preset in fitting_presets(version)]
 
 
 @router.get("/label-projects/{project_id}", response=ProjectOut, by_alias=True)

@@ -7,7 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.forms import checked
 from webapp.datasets.models import DatasetVersion
-from webapp.labeling.presets import ANSWER, CLASSIFICATION, make_schema, preset_for, proposed_labels, read_labels
+from webapp.labeling.presets import make_schema, preset_for, proposed_labels, read_labels
+from webapp.labeling.ready import READY_MADE
 
 __all__ = ["NewProjectForm", "ProjectForm", "checked"]
 SHOWN_LABELS = 300
@@ -16,7 +17,7 @@ SHOWN_LABELS = 300
 class NewProjectForm(forms.Form):
     preset = forms.ChoiceField(
         label=_("What is to be done"),
-        choices=[(CLASSIFICATION, _("Choose a label")), (ANSWER, _("Write or correct an answer"))],
+        choices=[(preset.name, preset.title) for preset in READY_MADE.values()],
         widget=forms.RadioSelect,
     )
     name = forms.CharField(label=_("Name of the project"), max_length=120)

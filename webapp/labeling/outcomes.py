@@ -1,5 +1,6 @@
 """What people agreed on, put into the records: several annotations become one answer, and an answer becomes part of a record."""
 
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -32,22 +33,35 @@ def task_outcomes(project: LabelProject) -> Iterator[tuple[Task, dict[str, Any] 
 
 
 def agreed(project: LabelProject, annotations: Sequence[Annotation]) -> dict[str, Any]:
-    """Choices by majority (a tie goes to what was said first), texts from the last who wrote one; surplus ones count least."""
+    """One answer to each question, by `agreed_answer`; surplus annotations count only where there are no others."""
     counted = [each for each in annotations if not each.surplus] or list(annotations)
     answers: dict[str, Any] = {}
     for field in project.schema["fields"]:
         values = [answer["value"] for each in counted for answer in each.value if answer["q"] == field["name"]]
-        if not values:
-            continue
-        if field["type"] == "text":
-            answers[field["name"]] = values[-1]
-        elif field.get("multiple"):
-            votes = Counter(choice for value in values for choice in value)
-            known = [choice["value"] for choice in field["choices"]]
-            answers[field["name"]] = [choice for choice in known if 2 * votes[choice] > len(values)]
-        else:
-            answers[field["name"]] = Counter(values).most_common(1)[0][0]
+        if values:
+            answers[field["name"]] = agreed_answer(field, values)
     return answers
+
+
+def agreed_answer(field: dict[str, Any], values: Sequence[Any]) -> Any:
+    """What several answers come to: the majority of choices (a tie goes to what was said first), the median of figures.
+
+    What cannot be averaged (texts, marks, conversations) is taken from the last who answered.
+    """
+    kind = field["type"]
+    if kind == "pairwise" or (kind == "choice" and not field.get("multiple")):
+        return Counter(values).most_common(1)[0][0]
+    if kind == "choice":
+        votes = Counter(choice for value in values for choice in value)
+        known = [choice["value"] for choice in field["choices"]]
+        return [choice for choice in known if 2 * votes[choice] > len(values)]
+    if kind in {"number", "rating"}:
+        return statistics.median_low(values)
+    if kind == "tree":
+        places = Counter(tuple(path) for value in values for path in value)
+        most = [path for path, count in places.items() if 2 * count > len(values)]
+        return [list(path) for path in most or [places.most_common(1)[0][0]]]
+    return values[-1]
 
 
 def labelled_records(project: LabelProject) -> Iterable[Record]:
@@ -58,32 +72,57 @@ def labelled_records(project: LabelProject) -> Iterable[Record]:
 
 
 def apply_answers(schema: dict[str, Any], data: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
-    """The first single choice becomes the label, a corrected text goes where it came from, a new one becomes the answer.
+    """The first single choice becomes the label, a corrected text goes where it came from, a new one becomes the answer,
+    a dialogue the conversation, a preference between two responses the chosen and the rejected one.
 
-    What has no place of its own is kept in `extra` under the question's name.
+    Everything else stands in `annotations`, in the shape of labelling.
     """
     record = dict(data)
-    extra = dict(record.get("extra") or {})
+    kept = [answer for answer in record.get("annotations") or [] if answer["q"] not in answers]
     label_field = next((f["name"] for f in schema["fields"] if f["type"] == "choice" and not f.get("multiple")), None)
-    has_answer = False
+    text_field = next(
+        (f["name"] for f in schema["fields"] if f["type"] == "text" and f.get("source") in {None, ANSWER_SOURCE}), None
+    )
     for field in schema["fields"]:
         name = field["name"]
         if name not in answers:
             continue
+        answer = answers[name]
         if name == label_field:
-            record["label"] = answers[name]
+            record["label"] = answer
         elif field["type"] == "text" and field.get("source") == "text":
-            record["text"] = answers[name]
-        elif field["type"] == "text" and not has_answer and field.get("source") in {None, ANSWER_SOURCE}:
-            record["messages"] = _with_answer(record, answers[name])
-            has_answer = True
+            record["text"] = answer
+        elif name == text_field and _is_answer(field, record):
+            record["messages"] = _with_answer(record, answer)
+            record.pop("text", None)
+        elif field["type"] == "dialogue":
+            record["messages"] = answer
         else:
-            extra[name] = answers[name]
-    if has_answer:
-        record.pop("text", None)
-    if extra:
-        record["extra"] = extra
+            _apply_preference(record, field, answer)
+            kept.append({"q": name, "type": field["type"], "value": answer})
+    if kept:
+        record["annotations"] = kept
     return record
+
+
+def _is_answer(field: dict[str, Any], record: dict[str, Any]) -> bool:
+    """A text without a source is an answer to a text or a conversation, but a remark on pictures and responses."""
+    return field.get("source") == ANSWER_SOURCE or not (record.get("media") or record.get("responses"))
+
+
+def _apply_preference(record: dict[str, Any], field: dict[str, Any], answer: Any) -> None:
+    """Two responses in order become a preference pair; ties and more responses stay in the annotations only."""
+    responses = record.get("responses") or []
+    if len(responses) != 2 or not record.get("messages"):
+        return
+    if field["type"] == "pairwise" and answer in {"a", "b"}:
+        best = 0 if answer == "a" else 1
+    elif field["type"] == "ranking" and len(answer) == 2:
+        best = 0 if str(responses[0]["id"]) == answer[0][0] else 1
+    else:
+        return
+    for part, index in (("chosen", best), ("rejected", 1 - best)):
+        record[part] = [{"role": "assistant", "content": responses[index].get("content", "")}]
 
 
 def _with_answer(record: dict[str, Any], answer: str) -> list[dict[str, Any]]:

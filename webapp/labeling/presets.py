@@ -1,20 +1,33 @@
-"""Ready-made questions for the two common jobs, fitted to the records of a version."""
+"""Ready-made questions for common jobs, fitted to the records of a version."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from webapp.core.errors import UserError
 from webapp.datasets.models import DatasetVersion
-from webapp.labeling.schema import ANSWER_SOURCE, MOST_CHOICES
+from webapp.labeling.ready import ANSWER, CLASSIFICATION, READY_MADE, Preset, Wanted
+from webapp.labeling.schema import MOST_CHOICES, checked_schema
 
-CLASSIFICATION, ANSWER = "classification", "answer"
-PRESETS = (CLASSIFICATION, ANSWER)
+__all__ = [
+    "ANSWER",
+    "CLASSIFICATION",
+    "PRESETS",
+    "fitting_presets",
+    "make_schema",
+    "preset_for",
+    "proposed_labels",
+    "read_labels",
+]
+
+PRESETS = tuple(READY_MADE)
 
 
 def preset_for(version: DatasetVersion) -> str:
-    """What is most likely wanted: answers for conversations, labels for texts."""
+    """What is most likely wanted: by the modality, answers for conversations, labels for texts."""
+    modalities = version.stats.get("modalities", {})
+    for modality, preset in (("image", "detection"), ("audio", "transcription"), ("video", "video")):
+        if modalities.get(modality, 0) > version.count / 2:
+            return preset
     kinds = version.stats.get("kinds", {})
     return ANSWER if kinds.get("conversation", 0) > version.count / 2 else CLASSIFICATION
 
@@ -41,29 +54,35 @@ def make_schema(
     multiple: bool = False,
 ) -> dict[str, Any]:
     """The questions of a preset. `propose`: show the label that a record has as the answer to confirm."""
-    if preset == CLASSIFICATION:
-        choices = list(labels) or proposed_labels(version)
-        if len(choices) < 2:
-            raise UserError(
-                "label.too_few_labels", "The records have no labels to propose; type at least two, one a line.", status=422
-            )
-        return {
-            "fields": [
-                {
-                    "name": "label",
-                    "type": "choice",
-                    "label": question or _("Which label fits?"),
-                    "choices": [{"value": choice} for choice in choices],
-                    "multiple": multiple,
-                    "required": True,
-                    **({"source": "label"} if propose else {}),
-                }
-            ]
-        }
-    if preset == ANSWER:
-        field = {"name": "answer", "type": "text", "label": question or _("The best answer"), "required": True}
-        return {"fields": [{**field, "source": ANSWER_SOURCE}]}
-    raise UserError(
-        "label.unknown_preset", "There is no preset “{preset}”; choose one of {known}.",
-        status=422, preset=preset, known=", ".join(PRESETS),
-    )  # fmt: skip
+    found = READY_MADE.get(preset)
+    if found is None:
+        raise UserError(
+            "label.unknown_preset", "There is no preset “{preset}”; choose one of {known}.",
+            status=422, preset=preset, known=", ".join(PRESETS),
+        )  # fmt: skip
+    proposed = proposed_labels(version) if preset == CLASSIFICATION and not labels else list(labels)
+    return checked_schema({"fields": found.build(Wanted(proposed, question, propose, multiple))})
+
+
+def fitting_presets(version: DatasetVersion) -> list[Preset]:
+    """All presets, those that fit the records first."""
+    first = preset_for(version)
+    fits = READY_MADE[first].fits
+    return sorted(READY_MADE.values(), key=lambda preset: (preset.name != first, preset.fits != fits))
+
+
+def described(preset: Preset, version: DatasetVersion) -> dict[str, Any]:
+    """A preset as pages and the API show it."""
+    try:
+        schema = make_schema(preset.name, version)
+    except UserError:
+        schema = None
+    return {
+        "name": preset.name,
+        "title": str(preset.title),
+        "description": str(preset.description),
+        "icon": preset.icon,
+        "takes_labels": preset.labels,
+        "fits": preset.fits,
+        "questions": schema,
+    }

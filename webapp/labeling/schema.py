@@ -1,80 +1,124 @@
-"""What is asked about a record: fields with choices or a text, checked when a project is made and at every submit."""
+"""Label schemas and the answers to them: checked when a project is made and at every submit. See `questions` for the types."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from webapp.core.errors import UserError
 from webapp.datasets.words import clean
+from webapp.labeling.questions import compared, marks, plain
+from webapp.labeling.questions.errors import AnswerError
+from webapp.labeling.questions.fields import (
+    ANSWER_SOURCE,
+    MOST_CHOICES,
+    MOST_NODES,
+    AnyField,
+    Node,
+    PairwiseField,
+    Question,
+    RatingField,
+    RelationsField,
+    ResponseRatingField,
+    Schema,
+    SpansField,
+    TreeField,
+)
 
-MOST_CHOICES = 1000
-LONGEST_TEXT = 200_000
-ANSWER_SOURCE = "messages.last"
-"""The last answer of a conversation."""
+__all__ = ["ANSWER_SOURCE", "MARKS", "MOST_CHOICES", "checked_schema", "checked_value", "labels_of"]
 
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Choice(Part):
-    value: str = Field(min_length=1, max_length=200)
-    label: str = Field("", max_length=200)
-    hotkey: str = Field("", max_length=1)
-
-
-class ChoiceField(Part):
-    """One answer, or with `multiple` several. `source`: where in the record a proposal stands (`label`)."""
-
-    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")
-    type: Literal["choice"] = "choice"
-    label: str = Field("", max_length=200)
-    choices: list[Choice] = Field(min_length=2, max_length=MOST_CHOICES)
-    multiple: bool = False
-    required: bool = True
-    source: str | None = None
-
-
-class TextField(Part):
-    """A text that is written, or corrected when `source` says where it begins (`messages.last`, `text`)."""
-
-    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")
-    type: Literal["text"] = "text"
-    label: str = Field("", max_length=200)
-    placeholder: str = Field("", max_length=200)
-    required: bool = True
-    source: str | None = None
-
-
-AnyField = Annotated[ChoiceField | TextField, Field(discriminator="type")]
-
-
-class Schema(Part):
-    fields: list[AnyField] = Field(min_length=1, max_length=40)
+MARKS = frozenset({"spans", "regions", "segments", "frames", "relations"})
+"""Types whose answer is any number of marks, none among them."""
+DEEPEST_TREE = 12
 
 
 def checked_schema(given: Any) -> dict[str, Any]:
-    """The schema in its stored form. Choices may be given as plain texts."""
+    """The schema in its stored form. Choices and labels may be given as plain texts."""
     try:
-        schema = Schema.model_validate(_with_full_choices(given))
+        schema = Schema.model_validate(given)
+    except RecursionError as error:
+        raise _too_deep() from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            "label.bad_schema",
-            "The questions are not right at “{place}”: {reason}.",
-            status=422,
-            place=place,
-            reason=first["msg"],
-        ) from error
+        raise _bad_schema(error) from error
     _require_different("label.same_name", "Two questions have the name “{name}”; rename one.", [f.name for f in schema.fields])
-    for field in schema.fields:
-        if isinstance(field, ChoiceField):
-            values = [choice.value for choice in field.choices]
-            _require_different("label.same_choice", "The choice “{name}” stands there twice; remove one.", values)
-    return _cleaned(schema.model_dump(exclude_none=True))  # type: ignore[no-any-return]
+    for index, field in enumerate(schema.fields):
+        _require_sound(field)
+        _require_links(field, schema.fields[:index])
+    return _cleaned(schema.model_dump(exclude_none=True, by_alias=True))  # type: ignore[no-any-return]
+
+
+def _bad_schema(error: ValidationError) -> UserError:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return UserError("label.bad_schema", "The questions lack “{place}”; fill it in.", status=422, place=place)
+    if first["type"] == "extra_forbidden":
+        return UserError(
+            "label.bad_schema", "The questions have “{place}”, which is not known here; remove it.", status=422, place=place
+        )
+    return UserError(
+        "label.bad_schema",
+        "The questions are not right at “{place}”: {reason}.",
+        status=422,
+        place=place,
+        reason=first["msg"],
+    )
+
+
+def _require_sound(field: AnyField) -> None:
+    """What the shape alone does not say: different choices, ends in order, trees of a sane size."""
+    for choices in (getattr(field, name, None) for name in ("choices", "verdicts", "labels")):
+        if choices and not isinstance(field, RatingField):
+            _require_different_choices([choice.value for choice in choices])
+    if isinstance(field, PairwiseField):
+        _require_different_choices(field.options)
+        if not {"a", "b"} <= set(field.options):
+            raise AnswerError("no_sides", "“{field}” must offer both a and b.", field=field)
+    if isinstance(field, ResponseRatingField):
+        names = [dimension.name for dimension in field.dimensions]
+        _require_different("label.same_dimension", "The dimension “{name}” stands there twice; remove one.", names)
+    if isinstance(field, TreeField):
+        _require_tree(field.nodes)
+    for scale in [field, *(field.dimensions if isinstance(field, ResponseRatingField) else [])]:
+        low, high = getattr(scale, "min", None), getattr(scale, "max", None)
+        if low is not None and high is not None and low >= high:
+            raise AnswerError("bad_range", "The scale of “{field}” must begin below its end.", field=field)
+    if isinstance(field, RatingField) and field.labels and len(field.labels) != field.max - field.min + 1:
+        raise AnswerError("scale_words", "“{field}” needs one word for each step of its scale, or none.", field=field)
+
+
+def _require_tree(nodes: Sequence[Node]) -> None:
+    count, level = 0, 1
+    siblings: list[Sequence[Node]] = [nodes]
+    while siblings:
+        if level > DEEPEST_TREE:
+            raise _too_deep()
+        for group in siblings:
+            _require_different_choices([node.value for node in group])
+            count += len(group)
+        if count > MOST_NODES:
+            raise UserError("label.large_tree", "The tree has more than {limit} choices.", status=422, limit=MOST_NODES)
+        siblings = [node.children for group in siblings for node in group if node.children]
+        level += 1
+
+
+def _too_deep() -> UserError:
+    return UserError("label.deep_tree", "The tree is deeper than {limit} levels.", status=422, limit=DEEPEST_TREE)
+
+
+def _require_links(field: AnyField, before: Sequence[AnyField]) -> None:
+    """Questions may refer to questions that stand before them."""
+    names = {each.name for each in before}
+    if isinstance(field, RelationsField) and not any(isinstance(f, SpansField) and f.name == field.spans for f in before):
+        raise AnswerError("no_spans", "“{field}” must name a question before it that marks spans.", field=field)
+    if field.when is not None and field.when.field not in names:
+        raise AnswerError(
+            "bad_condition",
+            "“{field}” depends on “{other}”, which is no question before it.",
+            field=field,
+            other=field.when.field,
+        )
 
 
 def _cleaned(value: Any) -> Any:
@@ -85,16 +129,8 @@ def _cleaned(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def _with_full_choices(given: Any) -> Any:
-    if not isinstance(given, dict) or not isinstance(given.get("fields"), list):
-        return given
-    return {**given, "fields": [_with_choice_objects(field) for field in given["fields"]]}
-
-
-def _with_choice_objects(field: Any) -> Any:
-    if not isinstance(field, dict) or not isinstance(field.get("choices"), list):
-        return field
-    return {**field, "choices": [{"value": choice} if isinstance(choice, str) else choice for choice in field["choices"]]}
+def _require_different_choices(values: Sequence[str]) -> None:
+    _require_different("label.same_choice", "The choice “{name}” stands there twice; remove one.", values)
 
 
 def _require_different(code: str, template: str, names: Sequence[str]) -> None:
@@ -103,23 +139,37 @@ def _require_different(code: str, template: str, names: Sequence[str]) -> None:
         raise UserError(code, template, status=422, name=name)
 
 
-def checked_value(schema: dict[str, Any], value: Any) -> list[dict[str, Any]]:
-    """The answers [{"q", "type", "value"}] in the order of the fields; says which one is wrong."""
+def checked_value(schema: dict[str, Any], value: Any, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers [{"q", "type", "value"}] about the record `data`, in the order of the fields; says which one is wrong.
+
+    Answers to questions that were not shown (`when`) are dropped.
+    """
     fields = Schema.model_validate(schema).fields
     given = _by_question(value)
     unknown = given.keys() - {field.name for field in fields}
     if unknown:
         raise UserError("label.unknown_question", "There is no question “{field}” here.", status=422, field=sorted(unknown)[0])
-    answers = []
+    answers: dict[str, Any] = {}
     for field in fields:
-        answer = given.get(field.name)
-        if answer in (None, "", []) or (isinstance(answer, str) and not answer.strip()):
-            if field.required:
-                raise _wrong(field, "answer_required", "“{field}” needs an answer.")
+        if not is_asked(field, answers):
             continue
-        check = _checked_choice if isinstance(field, ChoiceField) else _checked_text
-        answers.append({"q": field.name, "type": field.type, "value": check(field, answer)})
-    return answers
+        answer = given.get(field.name)
+        if answer in (None, "", [], {}) or (isinstance(answer, str) and not answer.strip()):
+            if field.required:
+                raise AnswerError("answer_required", "“{field}” needs an answer.", field=field)
+            continue
+        answers[field.name] = _checked(field, answer, data, answers)
+    types = {field.name: field.type for field in fields}
+    return [{"q": name, "type": types[name], "value": answer} for name, answer in answers.items()]
+
+
+def is_asked(field: Question, answers: dict[str, Any]) -> bool:
+    """`answers` are those of the questions before it that were shown themselves."""
+    if field.when is None:
+        return True
+    given = answers.get(field.when.field)
+    wanted = field.when.is_ if isinstance(field.when.is_, list) else [field.when.is_]
+    return any(each in wanted for each in given) if isinstance(given, list) else given in wanted
 
 
 def _by_question(value: Any) -> dict[str, Any]:
@@ -128,36 +178,35 @@ def _by_question(value: Any) -> dict[str, Any]:
     return {item["q"]: item.get("value") for item in value}
 
 
-def _checked_choice(field: Any, answer: Any) -> Any:
-    wanted = answer if field.multiple else [answer]
-    if not isinstance(wanted, list):
-        raise _wrong(field, "list_expected", "The answer to “{field}” must be a list of choices.")
-    known = [choice.value for choice in field.choices]
-    for one in wanted:
-        if one not in known:
-            raise _wrong(field, "not_a_choice", "“{choice}” is none of the choices of “{field}”.", choice=str(one)[:80])
-    return [choice for choice in known if choice in wanted] if field.multiple else answer
+def _checked(field: AnyField, answer: Any, data: dict[str, Any], before: dict[str, Any]) -> Any:
+    if field.type in {"choice", "tree", "text", "number", "rating"}:
+        return getattr(plain, field.type)(field, answer)
+    if isinstance(field, RelationsField):
+        return marks.relations(field, answer, before.get(field.spans, []))
+    if field.type in MARKS:
+        return getattr(marks, field.type)(field, answer, data)
+    if field.type in {"pairwise", "dialogue"}:
+        return getattr(compared, field.type)(field, answer)
+    return getattr(compared, field.type)(field, answer, data)
 
 
-def _checked_text(field: Any, answer: Any) -> str:
-    if not isinstance(answer, str):
-        raise _wrong(field, "text_expected", "The answer to “{field}” must be a text.")
-    if len(answer) > LONGEST_TEXT:
-        raise _wrong(
-            field, "text_too_long", "The answer to “{field}” is longer than {limit} characters; shorten it.", limit=LONGEST_TEXT
-        )
-    return clean(answer)
-
-
-def _wrong(field: ChoiceField | TextField, code: str, template: str, **params: Any) -> UserError:
-    return UserError(f"label.{code}", template, status=422, field=field.label or field.name, **params)
-
-
-def choices_of(answers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """(question, choice) pairs of a value, for counting."""
-    pairs = []
+def labels_of(answers: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """How often each (question, label) stands in a value: choices, places in a tree, ratings, labels of marks, verdicts."""
+    counts: Counter[tuple[str, str]] = Counter()
     for answer in answers:
-        if answer["type"] == "choice":
-            given = answer["value"] if isinstance(answer["value"], list) else [answer["value"]]
-            pairs += [(answer["q"], choice) for choice in given]
-    return pairs
+        for label in _labels(answer["type"], answer["value"]):
+            counts[answer["q"], label[:200]] += 1
+    return counts
+
+
+def _labels(kind: str, value: Any) -> list[str]:
+    if kind == "choice":
+        return value if isinstance(value, list) else [value]
+    if kind == "tree":
+        return [" / ".join(path) for path in value]
+    if kind in {"rating", "pairwise"}:
+        return [str(value)]
+    if kind in MARKS:
+        found = value["regions"] if kind == "regions" else value
+        return [mark["label"] for mark in found if mark.get("label")]
+    return [step["verdict"] for step in value] if kind == "trace" else []

@@ -1,7 +1,7 @@
 """What the API of labelling takes and gives."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from ninja import Schema
 from pydantic import Field
@@ -17,12 +17,24 @@ class ProjectIn(In):
     version: int
     name: str
     questions: dict[str, Any] | None = Field(None, alias="schema")
-    preset: Literal["classification", "answer"] | None = None
+    preset: str | None = None
     labels: list[str] = Field(default_factory=list)
     propose: bool = False
     instructions: str = ""
     overlap: int = 1
     limit: int | None = None
+
+
+class PresetOut(Schema):
+    """`schema`: what the preset asks about the records of this version; `null` where labels must be typed first."""
+
+    name: str
+    title: str
+    description: str
+    icon: str
+    takes_labels: bool
+    fits: str
+    questions: dict[str, Any] | None = Field(serialization_alias="schema")
 
 
 class ProjectPatch(In):

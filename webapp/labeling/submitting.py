@@ -13,7 +13,7 @@ from webapp.datasets.words import clean
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Annotation, Contribution, Draft, LabelCount, LabelProject, Task, TaskLease
 from webapp.labeling.queue import Turn, free_slots, own_contribution
-from webapp.labeling.schema import checked_value, choices_of
+from webapp.labeling.schema import checked_value, labels_of
 
 LONGEST_LEAD_MS = 24 * 3600 * 1000
 
@@ -48,7 +48,7 @@ def submit(
     if not key or len(key) > 80:
         raise UserError("label.no_key", "The submit needs a key of 1 to 80 characters that is new for each submit.", status=422)
     key = clean(key)
-    checked = [] if skipped else checked_value(task.project.schema, value)
+    checked = [] if skipped else checked_value(task.project.schema, value, task.data)
     lead = None if lead_time_ms is None else max(0, min(lead_time_ms, LONGEST_LEAD_MS))
     answer = Answer(checked, skipped, key, lead, revision)
     try:
@@ -145,9 +145,10 @@ def _count(project: LabelProject, user: User, former: Annotation | None, stored:
         last_at=timezone.now(),
         back=None,
     )
-    before, after = set(choices_of(former.value) if former else []), set(choices_of(stored.value))
-    for change, pairs in ((-1, before - after), (1, after - before)):
-        for field, value in sorted(pairs):
+    changes = labels_of(stored.value)
+    changes.subtract(labels_of(former.value if former else []))
+    for (field, value), change in sorted(changes.items()):
+        if change:
             counted = LabelCount.objects.filter(project=project, field=field, value=value)
             if not counted.update(count=F("count") + change):
                 LabelCount.objects.create(project=project, field=field, value=value, count=change)
