@@ -1,19 +1,21 @@
 // Label island: one task after the other by keyboard, without page loads. Contract and attributes: docs/frontend.md.
 import "./label.css";
+import "./label/tools.css";
+import "./label/words.js";
 import { debounce, h, isTyping, replace, uuid } from "./lib/dom.js";
 import { formatSeconds, t } from "./lib/i18n.js";
 import { icon } from "./lib/icons.js";
 import { island } from "./lib/islands.js";
 import { describeShortcuts } from "./lib/shortcuts.js";
 import { toast } from "./lib/toast.js";
-import { ChoiceField } from "./label/choice.js";
 import { chooseVersion } from "./label/conflict.js";
-import { showRecord, sourceText } from "./label/record.js";
+import { AnswerForm } from "./label/form.js";
+import { PredictionBar } from "./label/prediction.js";
 import { Session } from "./label/session.js";
-import { TextField } from "./label/text.js";
 
 const RETRY = 4000;
 const LEASED_RETRY = 10_000;
+const QUICK = ["choice", "pairwise", "rating"];
 
 /** Time on the task while the page is looked at. */
 class Stopwatch {
@@ -57,9 +59,22 @@ class Labeller {
       (count) => this.showQueue(count),
     );
     const [first] = this.schema.fields;
-    this.isQuick = this.schema.fields.length === 1 && first.type === "choice" && !first.multiple && set.auto !== "off";
-    this.fields = this.schema.fields.map((field) => new (field.type === "text" ? TextField : ChoiceField)(field, (changed) => this.onChange(changed)));
+    this.isQuick = this.schema.fields.length === 1 && QUICK.includes(first.type) && !first.multiple && set.auto !== "off";
     this.busy = false;
+    this.begin();
+  }
+
+  /** The modules of the questions come first; without them nothing can be shown. */
+  async begin() {
+    const { modelsUrl, completionsUrl, workspace } = this.host.dataset;
+    this.host.setAttribute("aria-busy", "true");
+    try {
+      this.form = await AnswerForm.make(this.schema, { changed: (field) => this.onChange(field), context: { modelsUrl, completionsUrl, workspace } });
+    } catch {
+      replace(this.host, h("div.alert.alert-warning", { role: "alert" }, t("tool.not_loaded")));
+      return;
+    }
+    if (!this.host.isConnected) return;
     this.build();
     this.bind();
     this.load(() => this.session.next());
@@ -71,16 +86,17 @@ class Labeller {
     this.timer = h("span.text-secondary");
     this.saved = h("span.text-secondary", { role: "status" });
     this.waiting = h("span.state.state-paused", { hidden: true });
-    this.record = h("section.label-record.card", { "aria-label": t("label.record"), tabIndex: -1 });
     const button = (name, label, key, run) => h(`button.btn${name === "submit" ? ".btn-primary" : ""}`, { type: "button", dataset: { action: name }, onclick: run }, label, h("kbd.ms-2", {}, key));
     this.buttons = [
       this.host.dataset.undoUrl && button("undo", t("label.undo"), "U", () => this.undo()),
       this.host.dataset.skipUrl && button("skip", t("label.skip"), "S", () => this.skip()),
       button("submit", t("label.submit"), "Ctrl ↵", () => this.submit()),
     ].filter(Boolean);
-    this.form = h("section.label-form.card", { "aria-label": t("label.answer") }, h("div.card-body", {}, this.fields.map((field) => field.element)), h("div.label-actions", {}, this.buttons));
+    this.proposal = new PredictionBar((value) => this.fillWith(value));
+    this.notice = h("div.label-notice", { hidden: true });
+    this.panel = h("section.label-form.card", { "aria-label": t("label.answer") }, h("div.card-body", {}, this.notice, this.proposal.element, this.form.questions), h("div.label-actions", {}, this.buttons));
     this.empty = h("div.card", { hidden: true });
-    this.work = h("div.label-work", {}, this.record, this.form);
+    this.work = h(`div.label-work${this.form.hasStage ? ".has-stage" : ""}`, {}, this.form.left, this.panel);
     this.host.append(h("div.label-head", {}, this.position, this.bar, this.waiting, this.saved, this.timer), this.work, this.empty);
   }
 
@@ -92,8 +108,7 @@ class Labeller {
     window.addEventListener("pageshow", this.onShow);
     this.ticker = setInterval(() => this.session.task && (this.timer.textContent = formatSeconds(this.watch.elapsed / 1000)), 1000);
     this.forget = describeShortcuts(t("label.title"), [
-      { keys: ["1 – 9"], label: t("label.key_choose") },
-      { keys: ["/"], label: t("label.filter") },
+      ...this.form.keys,
       { keys: ["Ctrl Enter", "⌘ Enter"], label: t("label.submit") },
       { keys: ["s"], label: t("label.skip") },
       { keys: ["u", "Ctrl Backspace"], label: t("label.undo") },
@@ -104,16 +119,19 @@ class Labeller {
   }
 
   leave() {
+    this.session.leave();
+    this.watch.leave();
+    this.form?.leave();
+    if (!this.forget) return;
     document.removeEventListener("keydown", this.onKeyDown, true);
     window.removeEventListener("pageshow", this.onShow);
     clearInterval(this.ticker);
     clearTimeout(this.retry);
     this.forget();
-    this.watch.leave();
-    this.session.leave();
   }
 
   showQueue(count) {
+    if (!this.waiting) return;
     this.waiting.hidden = count === 0;
     this.waiting.textContent = t("label.waiting", { count });
   }
@@ -161,34 +179,29 @@ class Labeller {
     this.empty.hidden = true;
     this.work.hidden = false;
     this.position.textContent = t("label.task", { position: task.position });
-    const edited = this.schema.fields.find((field) => field.type === "text" && field.source)?.source;
-    replace(this.record, h("div.card-body", {}, showRecord(task.data, edited)));
-    this.fill(task, draft);
+    const kept = this.session.keptValue(task, draft);
+    this.form.start(task.data, kept);
+    this.proposal.show(task.predictions ?? [], { fill: !kept });
+    this.showNotice(task.review);
     this.watch.restart();
     this.timer.textContent = "";
     this.saved.textContent = "";
     this.host.dataset.task = String(task.id);
-    this.activate(this.fields[0]);
+    this.form.activate();
     window.scrollTo({ top: 0 });
   }
 
-  fill(task, draft) {
-    const kept = this.session.keptValue(task, draft);
-    for (const field of this.fields) {
-      const { name, source } = field.definition;
-      if (field instanceof TextField) field.start(sourceText(task.data, source));
-      else field.value = source ? sourceText(task.data, source) || null : null;
-      const entry = Array.isArray(kept) ? kept.find((one) => one.q === name) : null;
-      if (entry) field.value = entry.value;
-      this.complain(field, "");
-    }
+  /** What a reviewer wrote when the task was sent back. */
+  showNotice(review) {
+    const isBack = Boolean(review?.reason || review?.state === "rejected");
+    this.notice.hidden = !isBack;
+    replace(this.notice, isBack && [h("b", {}, t("tool.sent_back")), review.reason && h("p.prewrap.m-0", {}, review.reason)]);
   }
 
-  /** The field that keys act on: text fields take the caret, long lists the filter, short ones need no focus. */
-  activate(field) {
-    this.active = field;
-    if (document.activeElement instanceof HTMLElement && this.host.contains(document.activeElement)) document.activeElement.blur();
-    field.focus();
+  /** Put a prediction's answers into the form (null: take them out again). */
+  fillWith(value) {
+    this.form.start(this.session.task.data, value);
+    this.form.activate();
   }
 
   showProgress({ done, total, mine }) {
@@ -218,46 +231,28 @@ class Labeller {
 
   // --- what the person does ---
 
-  onChange(field) {
-    this.active = field;
-    this.complain(field, "");
+  onChange() {
     if (this.isQuick) {
       this.submit();
       return;
     }
     this.saved.textContent = t("label.saving");
-    this.session.draft(this.value(), (stored) => {
+    this.session.draft(this.form.value(), (stored) => {
       this.saved.textContent = t(stored ? "label.saved" : "label.saved_here");
       this.settle();
     });
   }
 
-  value() {
-    return this.fields.filter((field) => !field.isEmpty).map((field) => field.entry());
-  }
-
-  complain(field, text) {
-    const feedback = field.element.querySelector(".invalid-feedback");
-    feedback.textContent = text;
-    feedback.classList.toggle("d-block", text !== "");
-  }
-
   submit() {
     if (this.busy || !this.session.task) return;
-    const missing = this.fields.filter((field) => field.definition.required && field.isEmpty);
-    for (const field of missing) this.complain(field, t("label.required"));
-    if (missing.length) {
-      this.activate(missing[0]);
-      missing[0].element.scrollIntoView({ block: "nearest" });
-      return;
-    }
-    this.load(() => this.send(this.value(), this.key));
+    if (!this.form.check()) return;
+    this.load(() => this.send(this.form.value(), this.key));
   }
 
   /** Submit; when the annotation was changed elsewhere meanwhile, the person chooses which version stays. */
   async send(value, key) {
     try {
-      return await this.session.submit(value, this.watch.elapsed, key);
+      return await this.session.submit(value, this.watch.elapsed, key, this.proposal.answer);
     } catch (error) {
       const stored = error.status === 409 && error.body?.error?.details?.stored;
       if (!stored) throw error;
@@ -294,7 +289,7 @@ class Labeller {
   }
 
   onPlainKey(event) {
-    const search = this.fields.find((field) => field.search)?.search;
+    const { search } = this.form;
     if (event.key === "/" && search) {
       event.preventDefault();
       search.focus();
@@ -304,8 +299,8 @@ class Labeller {
       if (event.key === "u") this.undo();
       return;
     }
-    const order = [this.active, ...this.fields.filter((field) => field !== this.active)];
-    if (event.key.length === 1 && order.some((field) => field.onKey(event.key))) event.preventDefault();
+    if (this.form.onKey(event)) event.preventDefault();
+    else if (this.proposal.onKey(event, () => this.submit())) event.preventDefault();
     else if (event.key === "s") this.skip();
     else if (event.key === "u") this.undo();
     else return;

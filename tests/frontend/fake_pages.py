@@ -1,13 +1,15 @@
 """Pages and API of the stand-in."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.template import engines
@@ -15,6 +17,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from tests.frontend import fake_state as state
+from tests.frontend import fake_tools as tools
 from webapp.core.middleware import POLICY
 
 FOLDER = Path(__file__).parent / "pages"
@@ -60,6 +63,8 @@ def page(request: HttpRequest, slug: str = "demo", name: str = "home") -> HttpRe
     source = FOLDER / f"{name}.html"
     if not source.is_file():
         source = FOLDER / "home.html"
+    if tool := request.GET.get("tool"):
+        state.world["records"] = tools.records(tool)
     workspace = SimpleNamespace(slug=slug, name="书院小店 · Bookshop")
     context = {
         "workspace": workspace,
@@ -67,7 +72,7 @@ def page(request: HttpRequest, slug: str = "demo", name: str = "home") -> HttpRe
         "user": Person(),
         "nav_active": name,
         "csrf_token": get_token(request),
-        "labels": schema(request.GET.get("labels", "3"), request.GET.get("fields", "choice")),
+        "labels": tools.schema(tool) if tool else schema(request.GET.get("labels", "3"), request.GET.get("fields", "choice")),
         "turns": list(state.world["turns"].values()),
         "steps": [
             {"label": "Choose", "state": "done", "url": "#"},
@@ -142,10 +147,11 @@ def figure(request: HttpRequest) -> JsonResponse:
 
 def task_answer() -> dict[str, Any]:
     at = state.world["current"]
-    done = {"done": len(state.world["done"]), "total": len(RECORDS), "mine": len(state.world["done"])}
-    if at >= len(RECORDS):
+    records = state.world["records"] or RECORDS
+    done = {"done": len(state.world["done"]), "total": len(records), "mine": len(state.world["done"])}
+    if at >= len(records):
         return {"empty": {"reason": "done"}, "progress": done}
-    task = {"id": at + 1, "data": RECORDS[at], "position": at + 1}
+    task = {"id": at + 1, "data": records[at], "position": at + 1, **state.world["task_extra"]}
     return {"task": task, "draft": state.world["drafts"].get(at + 1), "lease": {"expires_at": None}, "progress": done}
 
 
@@ -194,6 +200,27 @@ async def turn_action(request: HttpRequest, number: int, action: str) -> JsonRes
     if action == "feedback":
         turn["feedback"] = asked
     return JsonResponse({"turn": turn})
+
+
+def media(request: HttpRequest, name: str) -> HttpResponse:
+    kind, make = tools.MEDIA[name]
+    return HttpResponse(make(), content_type=kind)
+
+
+def models(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"data": [{"id": "starter-sft", "owned_by": "demo"}, {"id": "elsewhere", "owned_by": "other"}]})
+
+
+async def completions(request: HttpRequest) -> StreamingHttpResponse:
+    body(request)
+
+    async def events() -> AsyncIterator[bytes]:
+        for piece in ("Thirty ", "days, ", "及时 😀."):
+            await asyncio.sleep(state.world["speed"])
+            yield f"data: {json.dumps({'choices': [{'delta': {'content': piece}}]})}\n\n".encode()
+        yield b"data: [DONE]\n\n"
+
+    return StreamingHttpResponse(events(), content_type="text/event-stream")
 
 
 def turns(request: HttpRequest) -> JsonResponse:
@@ -251,5 +278,8 @@ urlpatterns = [
     path("api/v1/conversations/1/messages", send_turn),
     path("api/v1/conversations/1/settings", noted),
     path("api/v1/turns/<int:number>/<str:action>", turn_action),
+    path("media/<str:name>", media),
+    path("v1/models", models),
+    path("v1/chat/completions", completions),
     path("fake/<str:command>", control),
 ]

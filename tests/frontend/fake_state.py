@@ -35,6 +35,8 @@ def reset() -> None:
         skipped=[],
         skipped_from=[],
         figures=0,
+        records=None,
+        task_extra={},
     )
 
 

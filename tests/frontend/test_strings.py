@@ -5,12 +5,18 @@ import re
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "static" / "src"
-KEY = re.compile(r'"((?:app|chart|chat|error|keys|label|role|time|upload)\.[a-z_]+)"')
+KEY = re.compile(r'"((?:app|builder|chart|chat|error|keys|label|role|time|tool|upload)\.[a-z_]+)"')
 PREFIXES_WITH_COMPUTED_KEYS = ("chat.reason_", "label.empty_", "role.", "chat.temperature", "chat.top_p")
 
 
+def words(part: str, language: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads((SOURCE / "strings" / f"{part}{language}.json").read_text("utf-8"))
+    return found
+
+
 def strings(language: str) -> dict[str, str]:
-    return json.loads((SOURCE / "strings" / f"{language}.json").read_text("utf-8"))
+    """Words of every page, and those of the labelling tools."""
+    return words("", language) | words("tools.", language)
 
 
 def keys_in_code() -> set[str]:
@@ -18,8 +24,9 @@ def keys_in_code() -> set[str]:
 
 
 def test_both_languages_have_the_same_keys_in_order() -> None:
-    english, chinese = strings("en"), strings("zh-hans")
-    assert list(english) == list(chinese) == sorted(english)
+    for part in ("", "tools."):
+        english, chinese = words(part, "en"), words(part, "zh-hans")
+        assert list(english) == list(chinese) == sorted(english)
 
 
 def test_translations_keep_every_placeholder() -> None:

@@ -1,33 +1,35 @@
 // One question with choices, for one answer or several, made for the keyboard.
 import { h, replace } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
+import { colourOf, paint } from "./colours.js";
+import { Field, proposal } from "./field.js";
+import { sourceText } from "./record.js";
 
 const LETTERS = "abcdefghijklmnopqrtvwxyz"; // without s (skip) and u (undo)
 const MOST_KEYS = 9 + 12;
 
 /** The key of each choice: its own, else 1–9, then letters; long lists are filtered by typing instead of letters. */
-function assignKeys(choices) {
+export function assignKeys(choices) {
   const taken = new Set(choices.map((choice) => choice.hotkey).filter(Boolean));
   const free = [..."123456789", ...(choices.length <= MOST_KEYS ? LETTERS : "")].filter((key) => !taken.has(key));
   return choices.map((choice) => ({ ...choice, label: choice.label || choice.value, key: choice.hotkey || free.shift() || "" }));
 }
 
-export class ChoiceField {
-  constructor(definition, changed) {
-    this.definition = definition;
+export class ChoiceField extends Field {
+  constructor(definition, changed, context) {
+    super(definition, changed, context);
     this.multiple = Boolean(definition.multiple);
     this.choices = assignKeys(definition.choices ?? []);
     this.byTyping = this.choices.length > MOST_KEYS;
-    this.changed = changed;
     this.chosen = new Set();
+    this.keys = [{ keys: ["1 – 9"], label: t("label.key_choose") }, ...(this.choices.length > 9 ? [{ keys: ["/"], label: t("label.filter") }] : [])];
     this.cursor = -1;
     this.build();
     this.show();
   }
 
   build() {
-    const { name, label, required } = this.definition;
-    this.list = h("div.choice-list", { role: this.multiple ? "group" : "radiogroup", "aria-label": label || name });
+    this.list = h("div.choice-list", { role: this.multiple ? "group" : "radiogroup", "aria-label": this.title });
     if (this.choices.length > 9) {
       this.search = h("input.form-control", { type: "search", placeholder: t("label.filter"), "aria-label": t("label.filter"), autocomplete: "off", spellcheck: "false" });
       this.search.addEventListener("input", () => {
@@ -36,7 +38,7 @@ export class ChoiceField {
       });
       this.search.addEventListener("keydown", (event) => this.onSearchKey(event));
     }
-    this.element = h("fieldset.label-field", {}, h(`legend${required ? ".required" : ""}`, {}, label || name), this.search, this.list, h("div.invalid-feedback"));
+    this.element = this.frame(this.search, this.list);
   }
 
   get visible() {
@@ -64,12 +66,13 @@ export class ChoiceField {
       shown.map((choice, at) => {
         const isChosen = this.chosen.has(choice.value);
         const key = this.keyOf(choice, at);
-        return h(
-          `button.choice${isChosen ? ".is-chosen" : ""}${at === this.cursor ? ".is-cursor" : ""}`,
+        const button = h(
+          `button.choice${choice.color ? ".has-colour" : ""}${isChosen ? ".is-chosen" : ""}${at === this.cursor ? ".is-cursor" : ""}`,
           { type: "button", role: this.multiple ? "checkbox" : "radio", "aria-checked": String(isChosen), dataset: { value: choice.value }, onclick: () => this.pick(choice.value) },
           key && h("kbd", {}, key),
           h("span", {}, choice.label),
         );
+        return choice.color ? paint(button, colourOf(choice, at)) : button;
       }),
       shown.length === 0 && h("p.text-secondary.m-0", {}, t("label.no_match")),
     );
@@ -85,7 +88,7 @@ export class ChoiceField {
     if (this.search) this.search.value = "";
     this.cursor = -1;
     this.show();
-    this.changed(this);
+    this.touch();
   }
 
   onSearchKey(event) {
@@ -126,15 +129,14 @@ export class ChoiceField {
   }
 
   set value(given) {
+    if (this.search) this.search.value = "";
+    this.cursor = -1;
     this.chosen = new Set([given].flat().filter((value) => value !== null && value !== undefined));
     this.show();
   }
 
-  get isEmpty() {
-    return this.chosen.size === 0;
-  }
-
-  entry() {
-    return { q: this.definition.name, type: "choice", value: this.value };
+  start(data) {
+    const { source } = this.definition;
+    this.value = source?.startsWith("annotations.") ? proposal(data, this.definition) : source ? sourceText(data, source) || null : null;
   }
 }

@@ -80,9 +80,9 @@ export class Session {
   }
 
   /** Submit; when the server is away the work waits in the browser and the error says `kept`. */
-  async submit(value, leadTime, key) {
+  async submit(value, leadTime, key, prediction) {
     this.saveDraft.cancel();
-    const entry = { url: this.url("submit"), json: { value, lead_time_ms: leadTime, key, revision: this.task.revision }, draft: this.draftKey(this.task.id) };
+    const entry = { url: this.url("submit"), json: { value, lead_time_ms: leadTime, key, revision: this.task.revision, ...(prediction === undefined ? {} : { prediction }) }, draft: this.draftKey(this.task.id) };
     this.setQueue([...this.queue, entry]);
     try {
       const answer = await this.flush(key);

@@ -2,33 +2,37 @@
 import { h, replace } from "../lib/dom.js";
 import { difference } from "../lib/diff.js";
 import { t } from "../lib/i18n.js";
+import { Field, proposal } from "./field.js";
+import { sourceText } from "./record.js";
 
-export class TextField {
-  constructor(definition, changed) {
-    this.definition = definition;
-    this.changed = changed;
+export class TextField extends Field {
+  constructor(definition, changed, context) {
+    super(definition, changed, context);
     this.original = "";
-    const { name, label, required, placeholder } = definition;
-    this.area = h("textarea.form-control", { rows: "4", placeholder: placeholder || t("label.write"), "aria-label": label || name });
+    const { placeholder, rows, source } = definition;
+    this.covers = source ? [source] : [];
+    this.keys = [{ keys: ["Esc"], label: t("label.key_leave") }];
+    this.area = h("textarea.form-control", { rows: String(rows ?? 4), placeholder: placeholder || t("label.write"), "aria-label": this.title });
     this.area.addEventListener("input", () => {
       this.show();
-      changed(this);
+      this.touch();
     });
     this.change = h("div.text-change.prewrap", { "aria-live": "off" });
     this.restore = h("button.btn.btn-sm.btn-ghost-secondary", { type: "button", onclick: () => this.goBack() }, t("label.original"));
     this.note = h("span.text-secondary");
-    this.element = h("fieldset.label-field", {}, h(`legend${required ? ".required" : ""}`, {}, label || name), this.area, h("div.text-foot", {}, this.note, this.restore), this.change, h("div.invalid-feedback"));
+    this.element = this.frame(this.area, h("div.text-foot", {}, this.note, this.restore), this.change);
   }
 
   goBack() {
     this.value = this.original;
-    this.changed(this);
+    this.touch();
     this.area.focus();
   }
 
-  start(original) {
-    this.original = original;
-    this.value = original;
+  start(data) {
+    const { source } = this.definition;
+    this.original = source?.startsWith("annotations.") ? (proposal(data, this.definition) ?? "") : sourceText(data, source);
+    this.value = this.original;
   }
 
   show() {
@@ -40,10 +44,6 @@ export class TextField {
     this.restore.hidden = !isChanged;
     this.change.hidden = !isChanged;
     if (isChanged) replace(this.change, difference(this.original, text).map(([kind, part]) => (kind === "same" ? part : h(kind === "new" ? "ins" : "del", {}, part))));
-  }
-
-  onKey() {
-    return false;
   }
 
   focus() {
@@ -62,9 +62,5 @@ export class TextField {
 
   get isEmpty() {
     return this.area.value.trim() === "";
-  }
-
-  entry() {
-    return { q: this.definition.name, type: "text", value: this.value };
   }
 }

@@ -3,12 +3,17 @@ import english from "../strings/en.json";
 import chinese from "../strings/zh-hans.json";
 
 const language = document.documentElement.lang.toLowerCase().startsWith("zh") ? "zh-hans" : "en";
-const strings = language === "zh-hans" ? chinese : english;
+const strings = { ...english, ...(language === "zh-hans" ? chinese : {}) };
 
 /** The sentence of a key, with {name} replaced. */
 export function t(key, parameters = {}) {
-  const text = strings[key] ?? english[key] ?? key;
+  const text = strings[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in parameters ? String(parameters[name]) : whole));
+}
+
+/** Words that only some islands need come with them. */
+export function addWords(inEnglish, inChinese) {
+  Object.assign(strings, inEnglish, language === "zh-hans" ? inChinese : {});
 }
 
 export const locale = language === "zh-hans" ? "zh-Hans" : "en";

@@ -2,6 +2,18 @@
 import alert from "icon:alert-triangle";
 import adjustments from "icon:adjustments-horizontal";
 import back from "icon:arrow-back-up";
+import down from "icon:arrow-down";
+import equal from "icon:equal";
+import forward from "icon:arrow-forward-up";
+import link from "icon:link";
+import pause from "icon:player-pause";
+import play from "icon:player-play";
+import plus from "icon:plus";
+import point from "icon:point";
+import polygon from "icon:polygon";
+import rectangle from "icon:rectangle";
+import tool from "icon:tool";
+import trash from "icon:trash";
 import check from "icon:check";
 import chevronLeft from "icon:chevron-left";
 import chevronRight from "icon:chevron-right";
@@ -20,7 +32,8 @@ import x from "icon:x";
 
 const drawings = {
   alert, adjustments, back, check, "chevron-left": chevronLeft, "chevron-right": chevronRight, "circle-check": circleCheck,
-  copy, download, edit, file, info, refresh, send, stop, "thumb-down": thumbDown, "thumb-up": thumbUp, x,
+  copy, down, download, edit, equal, file, forward, info, link, pause, play, plus, point, polygon, rectangle, refresh, send, stop,
+  "thumb-down": thumbDown, "thumb-up": thumbUp, tool, trash, up: send, x,
 };
 
 /** A decorative icon element. */
