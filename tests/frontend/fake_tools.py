@@ -14,8 +14,16 @@ RESPONSES = [
     {"id": "r3", "content": "Thirty days, and the postage is ours.", "model": "m-mid"},
 ]
 TREE = [
-    {"value": "animal", "label": "Animal 动物", "children": [{"value": "cat", "label": "Cat 猫"}, {"value": "dog", "label": "Dog 狗"}]},
-    {"value": "plant", "label": "Plant 植物", "children": [{"value": "tree", "label": "Tree 树", "children": [{"value": "oak"}]}]},
+    {
+        "value": "animal",
+        "label": "Animal 动物",
+        "children": [{"value": "cat", "label": "Cat 猫"}, {"value": "dog", "label": "Dog 狗"}],
+    },
+    {
+        "value": "plant",
+        "label": "Plant 植物",
+        "children": [{"value": "tree", "label": "Tree 树", "children": [{"value": "oak"}]}],
+    },
 ]
 CONVERSATION = [
     {"role": "system", "content": "You are the clerk of a bookshop."},
@@ -35,7 +43,11 @@ TRACE = [
     {"role": "assistant", "content": "", "tool_calls": [{"name": "search", "arguments": {"query": "Fahrenheit"}}]},
     {"role": "assistant", "content": "About 70 °F."},
 ]
-ENTITIES = [{"value": "person", "label": "Person 人"}, {"value": "place", "label": "Place 地"}, {"value": "work", "label": "Work"}]
+ENTITIES = [
+    {"value": "person", "label": "Person 人"},
+    {"value": "place", "label": "Place 地"},
+    {"value": "work", "label": "Work"},
+]
 KINDS = [{"value": "cat", "label": "Cat"}, {"value": "dog", "label": "Dog"}]
 RECORD = {"id": "one", "modality": "text", "text": "A record."}
 COMPARED = {"id": "c", "messages": CONVERSATION[:2], "responses": RESPONSES}
@@ -47,7 +59,10 @@ Pair = tuple[list[dict[str, Any]], dict[str, Any]]
 TOOLS: dict[str, Pair] = {
     "tree": ([{"name": "topic", "type": "tree", "label": "Topic", "nodes": TREE}], RECORD),
     "number": ([{"name": "age", "type": "number", "label": "Age", "min": 0, "max": 120, "step": 1}], RECORD),
-    "rating": ([{"name": "stars", "type": "rating", "label": "How good?", "min": 1, "max": 5, "labels": ["poor", "", "", "", "great"]}], RECORD),
+    "rating": (
+        [{"name": "stars", "type": "rating", "label": "How good?", "min": 1, "max": 5, "labels": ["poor", "", "", "", "great"]}],
+        RECORD,
+    ),
     "ranking": ([{"name": "order", "type": "ranking", "label": "Best first"}], COMPARED),
     "pairwise": ([{"name": "better", "type": "pairwise", "label": "Which is better?"}], {**COMPARED, "responses": RESPONSES[:2]}),
     "response_rating": (
@@ -82,13 +97,27 @@ TOOLS: dict[str, Pair] = {
     "spans": (
         [
             {"name": "entities", "type": "spans", "label": "Mark the names", "labels": ENTITIES, "overlap": True},
-            {"name": "links", "type": "relations", "label": "What belongs together?", "spans": "entities",
-             "labels": [{"value": "wrote", "label": "wrote"}, {"value": "lives", "label": "lives in"}], "required": False},
+            {
+                "name": "links",
+                "type": "relations",
+                "label": "What belongs together?",
+                "spans": "entities",
+                "labels": [{"value": "wrote", "label": "wrote"}, {"value": "lives", "label": "lives in"}],
+                "required": False,
+            },
         ],
         {"id": "s", "text": "👩🏽‍🚀 Lin Ying wrote 红楼梦 in Paris 😀.\nA second line."},
     ),
     "regions": (
-        [{"name": "boxes", "type": "regions", "label": "Mark the animals", "labels": KINDS, "tools": ["box", "polygon", "point"]}],
+        [
+            {
+                "name": "boxes",
+                "type": "regions",
+                "label": "Mark the animals",
+                "labels": KINDS,
+                "tools": ["box", "polygon", "point"],
+            }
+        ],
         {"id": "i", "modality": "image", "media": [IMAGE]},
     ),
     "segments": (
@@ -102,7 +131,7 @@ TOOLS: dict[str, Pair] = {
         ],
         {"id": "v", "modality": "video", "media": [FILM]},
     ),
-}  # fmt: skip
+}
 
 
 def schema(tool: str) -> dict[str, Any]:
