@@ -16,7 +16,7 @@ from webapp.core.errors import NotFound, UserError, translate
 from webapp.core.streaming import PIECE_BYTES, send_file, stream
 from webapp.datasets.building import version_path
 from webapp.datasets.models import DatasetVersion
-from workers.data.exporters import FORMATS, SUFFIXES, export, losses
+from workers.data.exporters import FORMATS, SUFFIXES, export, exported_count, losses
 from workers.data.formats.canonical import guard
 from workers.data.records import read_records
 
@@ -65,13 +65,14 @@ def gather(pieces: Iterable[bytes], size: int = PIECE_BYTES // 8) -> Iterator[by
 
 
 def export_losses(version: DatasetVersion) -> dict[str, list[dict[str, Any]]]:
-    """What each format leaves out of this version, told before the download."""
+    """What each format that can say something of this version leaves out of it, told before the download."""
     return {
         format: [
             {"code": loss.code, "count": loss.count, "message": translate(loss.template, {"count": loss.count, **loss.params})}
             for loss in losses(format, version.stats)
         ]
         for format in FORMATS
+        if exported_count(format, version.stats) > 0
     }
 
 

@@ -17,6 +17,13 @@ FORMATS = [
     ("alpaca", "Alpaca"),
     ("sharegpt", "ShareGPT"),
     ("openai", "OpenAI messages"),
+    ("preference", _("Preferences (chosen, rejected)")),
+    ("kto", _("Verdicts (KTO)")),
+    ("ranking", _("Answers to rank")),
+    ("moss", "MOSS"),
+    ("guanaco", "Guanaco"),
+    ("labelllm", "LabelLLM"),
+    ("wanjuan", "WanJuan"),
 ]
 ENCODINGS = [("auto", _("Recognise it")), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "GB18030")]
 LANGUAGES = [("", _("Recognise it")), ("zh", _("Chinese")), ("en", _("English"))]

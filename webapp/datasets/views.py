@@ -19,10 +19,9 @@ from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
 from webapp.datasets.previews import preview_upload
 from webapp.datasets.requests import MemberRequest
-from workers.data.exporters import FORMATS
+from workers.data.exporters import FORMATS, LABELS
 
 ACCEPTED = ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab"
-FORMAT_NAMES = {"jsonl": "JSON Lines", "csv": "CSV", "alpaca": "Alpaca", "sharegpt": "ShareGPT", "openai": "OpenAI"}
 SHOWN_ERRORS = 20
 
 
@@ -125,7 +124,7 @@ def _preview(request: MemberRequest, upload_id: int, reading: dict[str, Any]) ->
         return {"preview_error": translate(error.template, error.params)}
     chosen = {**found["mapping"], **reading.get("mapping", {})}
     columns = [(field, label, chosen.get(field, "")) for field, label in forms.MAPPED.items()] if found["mapping"] else []
-    return {"preview": found, "mapped": columns, "format_name": FORMAT_NAMES.get(found["format"], found["format"].upper())}
+    return {"preview": found, "mapped": columns, "format_name": LABELS.get(found["format"], found["format"].upper())}
 
 
 def _number(text: str | None) -> int:
@@ -201,7 +200,7 @@ def version_page(request: MemberRequest, workspace: Workspace, version_id: int) 
             "filtered": any(wanted.values()),
             "split_form": forms.SplitForm(),
             "uses": uses([version]),
-            "formats": [(name, FORMAT_NAMES[name], losses) for name, losses in exports.export_losses(version).items()],
+            "formats": [(name, LABELS[name], losses) for name, losses in exports.export_losses(version).items()],
         }
     return page(request, "datasets/version.html", workspace, "datasets", charts=True, **context)
 

@@ -53,7 +53,7 @@ def record_line(record: dict[str, Any]) -> bytes:
 def slim(record: dict[str, Any]) -> dict[str, Any]:
     """A record's dictionary without what is absent or default."""
     kept = {name: value for name, value in record.items() if value is not None}
-    for name in ("messages", "chosen", "rejected", "responses"):
+    for name in ("messages", "chosen", "rejected", "responses", "media"):
         if name in kept:
             kept[name] = [{key: item for key, item in message.items() if item is not None} for message in kept[name]]
     facets = {name: value for name, value in kept.pop("facets", {}).items() if value is not None}
@@ -77,10 +77,16 @@ def canonical_json(value: Any) -> bytes:
 
 def content_digest(record: Record) -> str:
     """SHA-256 of what a record says, whatever its id: equal for duplicates."""
-    content = slim(record.model_dump(mode="json"))
-    content.pop("id", None)
-    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return slim_digest(slim(record.model_dump(mode="json")))
+
+
+_encode_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def slim_digest(record: dict[str, Any]) -> str:
+    """`content_digest` of a slim record."""
+    content = {name: value for name, value in record.items() if name != "id"}
+    return hashlib.sha256(_encode_sorted(content).encode()).hexdigest()
 
 
 def dataset_digest(path: Path) -> str:

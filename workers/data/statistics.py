@@ -1,9 +1,17 @@
 """What a dataset version consists of, counted while it is written: the content of stats.json."""
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
+from workers.data.preferences import pairs_of_levels, preference_levels
+
 MAX_LABELS = 2000
+_GUANACO_MARK = re.compile(r"### (Human|Assistant|System): ?")
+_MOSS_TURNS = re.compile(r"(uc?t?a?)+")
+"""Turns as letters: user, call, tool, assistant; see `turn_letters`."""
+_BESIDE = ("label", "desirable", "tools", "media", "annotations")
 _BINS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
@@ -23,6 +31,7 @@ class Statistics:
         self.fields: Counter[str] = Counter()
         self.modalities: Counter[str] = Counter()
         self.bytes_by_modality: Counter[str] = Counter()
+        self.media_bytes: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
         self.other_labels = 0
@@ -42,9 +51,16 @@ class Statistics:
         self.features.update(f"facet_{name}" for name in facets)
         self._add_label(record.get("label"))
         length = approximate_tokens(record["text"]) if "text" in record else 0
+        if "media" in record:
+            self._add_media(record)
+        elif "text" in record and "choices" not in record:
+            self.features["wanjuan"] += 1
+        if "annotations" in record:
+            self.features.update(f"annotated_{kind}" for kind in {item["type"] for item in record["annotations"]})
         if "messages" in record:
             length += self._add_messages(record)
             self.features["labelled_conversation"] += "label" in record
+            self._add_comparison(record)
         elif "text" in record and ("label" in record or "answer" in record):
             self.features["answered_text"] += 1
         self.tokens += length
@@ -72,11 +88,53 @@ class Statistics:
             self.features["tool_turns"] += 1
         elif turns != expected or roles[1:].count("system"):
             self.features["irregular_turns"] += 1
+        elif "chosen" in record:
+            self.features["unanswered_pairs"] += 1
+            answers = (record["chosen"], record.get("rejected") or [])
+            self.features["long_answers"] += any(len(turns) != 1 or turns[0].get("tool_calls") for turns in answers)
+        self._add_peculiarities(messages)
         if any("train" in message for message in messages):
             self.features["train_flags"] += 1
         if any("name" in message or "tool_call_id" in message for message in messages):
             self.features["turn_names"] += 1
         return sum(approximate_tokens(message["content"]) for message in messages)
+
+    def _add_peculiarities(self, messages: list[dict[str, Any]]) -> None:
+        """What MOSS, Guanaco or LabelLLM cannot say about turns."""
+        letters = turn_letters(messages)
+        turns = letters.removeprefix("s")
+        self.features["system_or_tools"] += any(letter in letters for letter in "stcx")
+        self.features["not_moss"] += _MOSS_TURNS.fullmatch(turns) is None
+        if "c" in letters:
+            calls = (call for message in messages for call in message.get("tool_calls") or [])
+            self.features["named_arguments"] += any(call["function"]["arguments"].keys() != {"input"} for call in calls)
+        contents = [message["content"] for message in messages]
+        self.features["turn_marks"] += any("### " in content and _GUANACO_MARK.search(content) for content in contents)
+        self.features["padded_turns"] += any(content[:1].isspace() or content[-1:].isspace() for content in contents)
+
+    def _add_comparison(self, record: Mapping[str, Any]) -> None:
+        """Verdicts, preferences and rankings, and what stands beside a conversation."""
+        self.features["beside_conversation"] += any(name in record for name in _BESIDE)
+        messages = record["messages"]
+        if "desirable" in record and len(messages) > 1 and messages[-1]["role"] == "assistant":
+            self.features["verdicts"] += 1
+        elif "chosen" in record and "rejected" in record:
+            self.features["pairs_only"] += 1
+        if record.get("chosen") and record.get("rejected"):
+            self.features["inseparable_pairs"] += not messages or record["chosen"][0] == record["rejected"][0]
+        elif "responses" in record:
+            self.features["ranked"] += bool(pairs_of_levels(preference_levels(record) or []))
+
+    def _add_media(self, record: Mapping[str, Any]) -> None:
+        media = record["media"]
+        kinds = [item["kind"] for item in media]
+        pictures = all(item["kind"] == "image" and item.get("url") for item in media)
+        self.features["wanjuan"] += kinds == ["video"] or ("text" in record and "choices" not in record and pictures)
+        self.features.update(f"media_{kind}" for kind in kinds)
+        stored = [item for item in media if item.get("sha256")]
+        self.features["stored_media"] += bool(stored)
+        for item in stored:
+            self.media_bytes[item["kind"]] += item.get("bytes") or 0
 
     def report(self) -> dict[str, Any]:
         return {
@@ -86,6 +144,7 @@ class Statistics:
             "fields": dict(self.fields),
             "modalities": dict(self.modalities),
             "bytes_by_modality": dict(self.bytes_by_modality),
+            "media_bytes": dict(self.media_bytes),
             "languages": dict(self.languages.most_common()),
             "labels": dict(self.labels.most_common()),
             "other_labels": self.other_labels,
@@ -93,3 +152,16 @@ class Statistics:
             "features": dict(self.features),
             "length_histogram": [{"up_to": bound, "count": self.lengths[bound]} for bound in sorted(self.lengths)],
         }
+
+
+def turn_letters(messages: list[dict[str, Any]]) -> str:
+    """A letter a turn: system, user, assistant, tool, `c` for one call with named arguments, `x` for what is empty or else."""
+    letters = []
+    for message in messages:
+        calls = message.get("tool_calls")
+        if calls:
+            arguments = calls[0].get("function", {}).get("arguments") if len(calls) == 1 else None
+            letters.append("c" if isinstance(arguments, dict) else "x")
+        else:
+            letters.append(message["role"][0] if message["content"] else "x")
+    return "".join(letters)

@@ -6,7 +6,10 @@ from pydantic import Field
 
 from workers.spec.base import Spec
 
-SourceFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "text", "alpaca", "sharegpt", "openai"]
+SourceFormat = Literal[
+    "auto", "jsonl", "json", "csv", "tsv", "text", "alpaca", "sharegpt", "openai", "preference", "kto", "ranking",
+    "moss", "guanaco", "labelllm", "wanjuan",
+]  # fmt: skip
 
 SourceEncoding = Literal["auto", "utf-8", "utf-16", "gb18030"]
 

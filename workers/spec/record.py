@@ -30,6 +30,25 @@ class Facets(Spec):
     quality: float | None = None
 
 
+class Media(Spec):
+    """One file of a record, in the order of the marks `<image>`, `<audio>`, `<video>` in its texts.
+
+    `sha256` is there when the file itself is stored; `name` is its path in what was imported. Sizes are those of the
+    picture as it is seen (turned as EXIF says), `bytes` those of the stored file.
+    """
+
+    kind: Literal["image", "audio", "video", "file"]
+    sha256: str | None = None
+    name: str | None = None
+    url: str | None = None
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    caption: str | None = None
+    extra: dict[str, Any] | None = None
+
+
 class Response(Spec):
     """One of several answers to the same conversation, to be ranked or rated."""
 
@@ -54,7 +73,8 @@ class Record(Spec):
     `label` (its class), `messages` (a conversation; the last assistant turn is the reference answer in generation),
     `choices` + `answer` (multiple choice; `answer` is the index into `choices`), `chosen` + `rejected` (preference,
     after the conversation in `messages`), `desirable` (whether the last answer of `messages` is a good one), `responses`
-(answers to compare), `annotations` (spans, regions, segments, ranks … in the shapes of labelling). `extra` keeps every column that has no place, so that nothing is lost.
+    (answers to compare), `annotations` (spans, regions, segments, ranks … in the shapes of labelling). `extra` keeps
+    every column that has no place, so that nothing is lost.
     """
 
     id: str
@@ -69,7 +89,7 @@ class Record(Spec):
     rejected: list[Message] | None = None
     desirable: bool | None = None
     responses: list[Response] | None = None
-    media: list[dict[str, Any]] | None = None
+    media: list[Media] | None = None
     annotations: list[Answer] | None = None
     facets: Facets = Field(default_factory=Facets)
     extra: dict[str, Any] = Field(default_factory=dict)

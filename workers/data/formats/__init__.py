@@ -9,15 +9,34 @@ from workers.data.formats.canonical import Canonical, CanonicalTable
 from workers.data.formats.columns import Columns
 from workers.data.formats.conversation import OpenAi, ShareGpt
 from workers.data.formats.csv_table import Table, TabTable
+from workers.data.formats.guanaco import Guanaco
 from workers.data.formats.json_document import JsonDocument
 from workers.data.formats.jsonl import JsonLines
+from workers.data.formats.labelllm import LabelLlm
+from workers.data.formats.moss import Moss
 from workers.data.formats.plain_text import PlainText
+from workers.data.formats.preference import Preference, Ranked, Verdict
+from workers.data.formats.wanjuan import WanJuan
 from workers.spec.errors import UserError
 
 CONTAINERS: tuple[Container, ...] = (JsonLines(), JsonDocument(), TabTable(), Table(), PlainText())
 """In the order in which they are tried on a file whose name says nothing."""
 
-SHAPES: tuple[Shape, ...] = (Canonical(), CanonicalTable(), ShareGpt(), OpenAi(), Alpaca(), Columns())
+SHAPES: tuple[Shape, ...] = (
+    Canonical(),
+    CanonicalTable(),
+    Preference(),
+    Verdict(),
+    Ranked(),
+    LabelLlm(),
+    ShareGpt(),
+    OpenAi(),
+    Alpaca(),
+    Moss(),
+    Guanaco(),
+    WanJuan(),
+    Columns(),
+)
 """In the order in which they are tried; the last takes every row."""
 
 
@@ -54,7 +73,7 @@ def _suffixes(name: str) -> list[str]:
 
 def find_shape(format: str, rows: Sequence[Mapping[str, Any]]) -> Shape:
     """By what was asked for, else the first that knows at least half of the rows."""
-    named = [shape for shape in SHAPES if shape.name == format and format in ("alpaca", "sharegpt", "openai")]
+    named = [shape for shape in SHAPES if shape.name == format and not isinstance(shape, (Canonical, CanonicalTable))]
     if named:
         return named[0]
     known = (shape for shape in SHAPES if 2 * sum(map(shape.recognises, rows)) >= max(1, len(rows)))

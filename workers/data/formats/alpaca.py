@@ -6,7 +6,7 @@ from typing import Any
 from workers.data.formats.base import Shape, content_error
 from workers.data.formats.turns import answers_from, common_fields, text_of, tools_from
 
-_USED = ("instruction", "input", "output", "system", "history", "chosen", "rejected", "tools")
+_USED = ("instruction", "input", "output", "system", "history", "chosen", "rejected", "tools", "kto_tag")
 
 
 class Alpaca(Shape):
@@ -31,6 +31,8 @@ class Alpaca(Shape):
             record.update(chosen=chosen, rejected=rejected)
         else:
             messages.append({"role": "assistant", "content": answer})
+            if isinstance(row.get("kto_tag"), bool):
+                record["desirable"] = row["kto_tag"]
         record["messages"] = messages
         tools = tools_from(row.get("tools"))
         if tools:

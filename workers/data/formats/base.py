@@ -52,12 +52,16 @@ class Container:
 
 @dataclass(frozen=True)
 class Loss:
-    """Something that an export cannot carry: how many records have it, told in one sentence."""
+    """Something that an export cannot carry: how many records have it, told in one sentence.
+
+    `left_out`: those records are not in the export at all.
+    """
 
     code: str
     template: str
     count: int
     params: dict[str, Any] = field(default_factory=dict)
+    left_out: bool = False
 
     @property
     def message(self) -> str:

@@ -12,7 +12,9 @@ from workers.spec.record import Facets, Record
 
 FIELDS = tuple(Record.model_fields)
 FACETS = tuple(Facets.model_fields)
-JSON_COLUMNS = ("messages", "tools", "choices", "chosen", "rejected", "media", "extra")
+JSON_COLUMNS = (
+    "messages", "tools", "choices", "chosen", "rejected", "media", "extra", "desirable", "responses", "annotations",
+)  # fmt: skip
 TABLE_COLUMNS = ("id", "modality", "text", "label", "answer", *(f"facets.{name}" for name in FACETS), *JSON_COLUMNS)
 _CONTENT = frozenset({"text", "messages", "media", "choices"})
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers.data.formats.base import Shape, content_error
-from workers.data.formats.turns import answers_from, common_fields, messages_from, tools_from
+from workers.data.formats.turns import VERDICT_COLUMNS, answers_from, common_fields, messages_from, tools_from, verdict_from
 
 
 class _Conversation(Shape):
@@ -64,14 +64,16 @@ def conversation_record(row: Mapping[str, Any], column: str) -> dict[str, Any]:
     if row.get("completion") is not None:
         messages += answers_from(row["completion"], media) or []
     chosen, rejected = answers_from(row.get("chosen"), media), answers_from(row.get("rejected"), media)
-    used = [column, "system", "tools", "functions", "completion", "chosen", "rejected", "label"]
+    used = [column, "system", "tools", "functions", "completion", "chosen", "rejected", *VERDICT_COLUMNS]
     record = common_fields(row, used, media)
     record["messages"] = messages
     if chosen is not None and rejected is not None:
         record.update(chosen=chosen, rejected=rejected)
-    if row.get("label") is not None:
-        label = row["label"]
-        record["label"] = {True: "true", False: "false"}[label] if isinstance(label, bool) else str(label)
+    verdict = verdict_from(row)
+    if verdict is not None:
+        record["desirable"] = verdict
+    if row.get("label") is not None and not isinstance(row["label"], bool):
+        record["label"] = str(row["label"])
     tools = tools_from(row.get("tools", row.get("functions")))
     if tools:
         record["tools"] = tools

@@ -7,6 +7,7 @@ from typing import Any
 from workers.data.formats.base import content_error
 from workers.data.formats.json_values import parse
 from workers.spec.errors import UserError
+from workers.spec.record import Media
 
 ROLES = {
     "system": "system",
@@ -26,6 +27,8 @@ ROLES = {
     "function_response": "tool",
     "tool_response": "tool",
 }
+OURS = "record"
+"""The key below which exports keep what a format has no place for."""
 _CALLS = {"function_call", "tool_call"}
 _MEDIA = {
     "image_url": "image",
@@ -108,8 +111,8 @@ def text_of(value: Any, media: list[dict[str, Any]], number: int = 1) -> str:
             if kind == "text" or isinstance(part, str):
                 words.append(part if isinstance(part, str) else str(part.get("text", "")))
             elif kind in _MEDIA:
-                content = part.get(kind)
-                media.append({"kind": _MEDIA[kind], **(content if isinstance(content, Mapping) else {"url": content})})
+                media.append(media_item(_MEDIA[kind], part.get(kind)))
+                words.append(f"<{_MEDIA[kind]}>")
             else:
                 raise content_error("bad_part", "Turn {turn} has a part that is neither text nor media.", turn=number)
         return "\n".join(words)
@@ -175,21 +178,51 @@ def answers_from(value: Any, media: list[dict[str, Any]]) -> list[dict[str, Any]
     return messages_from(value if isinstance(value, list) else [value], media)
 
 
+_MEDIA_FIELDS = frozenset(Media.model_fields) - {"kind"}
+_SIZES = ("width", "height", "duration_ms", "bytes")
+
+
+def media_item(kind: str, given: Any) -> dict[str, Any]:
+    """One file as `workers.spec.record.Media`: a path, an address, or an object with either."""
+    if isinstance(given, str):
+        given = {"url" if "://" in given[:16] or given.startswith("data:") else "name": given}
+    if not isinstance(given, Mapping):
+        raise content_error("bad_media", "A file of the record is neither a path nor an object.")
+    item: dict[str, Any] = {"kind": kind}
+    rest: dict[str, Any] = dict(given["extra"]) if isinstance(given.get("extra"), Mapping) else {}
+    for name, value in given.items():
+        field = "name" if name == "path" and "name" not in given else name
+        if field in _SIZES and isinstance(value, str) and value.isdecimal():
+            item[field] = int(value)
+        elif field in _MEDIA_FIELDS and field != "extra":
+            item[field] = value
+        elif name not in ("extra", "kind"):
+            rest[name] = value
+    return {**item, "extra": rest} if rest else item
+
+
 def media_columns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Files named in the columns `images`, `audios`, `videos` (or one in `image`, …)."""
     found = []
     for kind in ("image", "audio", "video"):
         given = row.get(f"{kind}s", row.get(kind))
-        paths = given if isinstance(given, list) else [given] if given else []
-        found += [{"kind": kind, "path": path} if isinstance(path, str) else {"kind": kind, **path} for path in paths]
+        found += [media_item(kind, item) for item in (given if isinstance(given, list) else [given] if given else [])]
     return found
 
 
 MEDIA_COLUMNS = frozenset({"image", "images", "audio", "audios", "video", "videos"})
 
 
+def verdict_from(row: Mapping[str, Any]) -> bool | None:
+    """Whether the answer is a good one, in the columns that KTO trainers read; None when it is not told."""
+    return next((row[name] for name in VERDICT_COLUMNS if isinstance(row.get(name), bool)), None)
+
+
+VERDICT_COLUMNS = ("kto_tag", "label", "desirable")
+
+
 def common_fields(row: Mapping[str, Any], used: Sequence[str], media: list[dict[str, Any]]) -> dict[str, Any]:
-    """The id, modality, media, facets and leftover columns of a row of which `used` is taken already."""
+    """The id, modality, media, facets, annotations and leftover columns of a row of which `used` is taken already."""
     media = media + media_columns(row)
     record: dict[str, Any] = {}
     if isinstance(row.get("id"), (str, int)) and str(row["id"]).strip():
@@ -201,7 +234,19 @@ def common_fields(row: Mapping[str, Any], used: Sequence[str], media: list[dict[
         record["facets"] = dict(row["facets"])
     rest = dict(row["extra"]) if isinstance(row.get("extra"), Mapping) else {}
     taken = {"id", "facets", "extra", *used, *MEDIA_COLUMNS}
+    if is_annotations(row.get("annotations")):
+        record["annotations"] = row["annotations"]
+        taken.add("annotations")
     rest.update({name: value for name, value in row.items() if name not in taken and value not in (None, "", [], {})})
     if rest:
         record["extra"] = rest
     return record
+
+
+def is_annotations(value: Any) -> bool:
+    """Whether a column holds annotations in our own shape."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, Mapping) and item.keys() == {"q", "type", "value"} for item in value)
+    )

@@ -1,0 +1,1 @@
+"""Writers of the formats that other programs read: one module a family, listed in `workers.data.exporters`."""
