@@ -1,11 +1,17 @@
 """Accounts: invitations, roles, API keys, one-time links."""
 
+import re
+from pathlib import Path
+
 import pytest
 from django.test import Client
+from django.utils import translation
 
+from webapp import accounts
 from webapp.accounts import services
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import ApiKey, Membership, Role, User, Workspace
+from webapp.accounts.wording import audit_words
 from webapp.core.errors import NotFound, UserError
 
 
@@ -93,3 +99,33 @@ def test_first_admin_is_made_once(db: None) -> None:
     first, created = services.ensure_admin()
     again, created_again = services.ensure_admin()
     assert (created, created_again, first.pk) == (True, False, again.pk)
+
+
+CODES = re.compile(r'action="([a-z_.]+)"|_told\(.*"([a-z_.]+)"\)')
+AREAS = ("core", "accounts", "jobs", "registry", "serving", "chat", "evals", "projects")
+
+
+def test_audit_page_says_words_and_not_codes(alice_client: Client, alice: User, workspace: Workspace) -> None:
+    services.create_invitation(user=alice, workspace_id=workspace.pk, role=Role.MANAGER)
+    services.record_audit(actor=alice, workspace=workspace, action="dataset.create", subject="Questions")
+    services.record_audit(actor=alice, workspace=workspace, action="alien.deed", subject="x")
+    page = alice_client.get(f"/w/{workspace.slug}/settings/").content.decode()
+    assert "created the dataset <strong" in page
+    assert "<code>dataset.create" not in page
+    assert "alien.deed <strong" in page
+    alice_client.cookies["shuyuan_language"] = "zh-hans"
+    page = alice_client.get(f"/w/{workspace.slug}/settings/").content.decode()
+    assert "创建了数据集" in page
+    assert re.search(r"创建了邀请，角色： <strong[^>]*>管理", page)
+
+
+def test_every_audited_action_has_words_in_both_languages() -> None:
+    """A code that the page would show as it is fails here."""
+    root = Path(accounts.__file__).parent.parent
+    sources = [path.read_text(encoding="utf-8") for area in AREAS for path in (root / area).rglob("*.py")]
+    codes = {code for source in sources for found in CODES.findall(source) for code in found if "." in code}
+    assert {"deployment.start", "job.submit"} <= codes
+    for code in codes | {"job.cancel", "job.pause"}:
+        assert audit_words(code) != code
+        with translation.override("zh-hans"):
+            assert not re.search("[a-z]{2}", audit_words(code)), code
