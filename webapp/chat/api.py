@@ -83,8 +83,12 @@ class FeedbackOut(FeedbackIn):
 
 
 class TurnError(Schema):
+    """`message` says all; a page shows `sentence`, and what a library said (`technical`) in a fold."""
+
     code: str
     message: str
+    sentence: str
+    technical: str
 
 
 class TurnOut(Schema):

@@ -15,6 +15,7 @@ from webapp.chat.settings import ChatSettings
 from webapp.core.errors import UserError
 from webapp.serving.connections import engine_client
 from webapp.serving.models import Deployment, Health, Wanted
+from webapp.serving.refusals import TOO_LONG, refusal
 from webapp.serving.streams import END, EventReader
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.2
 MAXIMUM_LOSSES = 10
 PASSING = {"engine_overloaded", "engine_stopping"}
-TOO_LONG = "context_length_exceeded"
 
 
 class EngineLost(Exception):
@@ -184,7 +184,7 @@ class Generation:
         message = str(error.get("message", ""))
         if error.get("code") in PASSING or status in {429, 502, 503}:
             raise EngineLost(message)
-        raise UserError("chat.engine_refused", "The engine could not answer: {reason}", reason=message[:500])
+        raise refusal(error, self.turn.model_name)
 
     def _forget_oldest(self) -> bool:
         """Leave out the older half of a conversation that does not fit the model's context; False when nothing is left to cut."""

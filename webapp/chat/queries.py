@@ -6,7 +6,7 @@ from django.db.models import Prefetch, Q, QuerySet
 
 from webapp.accounts.models import User, Workspace
 from webapp.chat.models import Conversation, Feedback, Turn
-from webapp.core.errors import translate
+from webapp.core.errors import folded, translate
 
 
 def conversations(user: User, workspace: Workspace, search: str = "") -> QuerySet[Conversation]:
@@ -51,7 +51,9 @@ def turn_data(turn: Turn) -> dict[str, Any]:
 def error_data(error: dict[str, Any]) -> dict[str, str] | None:
     if not error:
         return None
-    return {"code": error.get("code", ""), "message": translate(error.get("template", ""), error.get("params", {}))}
+    template, params = error.get("template", ""), error.get("params", {})
+    sentence, details = folded(template, params)
+    return {"code": error.get("code", ""), "message": translate(template, params), "sentence": sentence, "technical": details}
 
 
 def feedback_data(feedback: Feedback) -> dict[str, Any]:

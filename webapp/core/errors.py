@@ -2,11 +2,16 @@
 
 from typing import Any
 
+from django.utils.html import format_html
 from django.utils.translation import gettext
 
+from webapp.core.library_words import explain, explained
 from workers.spec.errors import UserError
 
-__all__ = ["NotFound", "UserError", "error_body", "translate"]
+__all__ = ["NotFound", "UserError", "error_body", "error_html", "folded", "translate"]
+
+FOLDED = ("detail", "trouble")
+"""Parameters whose words are shown in a fold when nobody has put them into ours."""
 
 
 class NotFound(UserError):
@@ -21,9 +26,31 @@ def translate(template: str, params: dict[str, Any]) -> str:
     if not template:
         return ""
     try:
-        return gettext(template).format(**params) if params else gettext(template)
+        return gettext(template).format(**explained(params)) if params else gettext(template)
     except (KeyError, IndexError):
         return template
+
+
+def folded(template: str, params: dict[str, Any]) -> tuple[str, str]:
+    """The sentence for a page, and the words of a library that were taken out of it (empty: there were none)."""
+    foreign = {name: str(params[name]) for name in FOLDED if params.get(name) and explain(str(params[name])) is None}
+    if not foreign:
+        return translate(template, params), ""
+    see = gettext("see the technical details")
+    return translate(template, {**params, **dict.fromkeys(foreign, see)}), "\n".join(foreign.values())
+
+
+def error_html(template: str, params: dict[str, Any]) -> str:
+    """The sentence for a page, a library's own words in a fold behind it; empty when there is no error."""
+    sentence, details = folded(template, params)
+    if not details:
+        return sentence
+    return format_html(
+        '{}<details class="technical"><summary>{}</summary><pre class="log">{}</pre></details>',
+        sentence,
+        gettext("Technical details"),
+        details,
+    )
 
 
 def error_body(error: UserError) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 
-from webapp.core.errors import UserError, error_body, translate
+from webapp.core.errors import UserError, error_body, folded
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'{style}; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -64,7 +64,8 @@ def say_error(request: HttpRequest, error: UserError) -> HttpResponse:
     """The error's sentence as a page, or as JSON for scripts."""
     if wants_json(request):
         return JsonResponse(error_body(error), status=error.status)
-    context = {"message": translate(error.template, error.params), "status": error.status}
+    sentence, details = folded(error.template, error.params)
+    context = {"message": sentence, "technical": details, "status": error.status}
     return render(request, "core/error.html", context, status=error.status)
 
 

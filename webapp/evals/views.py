@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from webapp.accounts.access import may
 from webapp.accounts.models import Role, User, Workspace
 from webapp.accounts.pages import page, workspace_page
-from webapp.core.errors import NotFound, UserError, translate
+from webapp.core.errors import NotFound, UserError, error_html, translate
 from webapp.evals import figures, queries, services
 from webapp.evals.access import access_evaluation, access_suite
 from webapp.evals.forms import SuiteForm
@@ -69,6 +69,13 @@ def overview(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     return page(request, "evals/overview.html", workspace, "evaluations", **context)
 
 
+def problem_with(error: ValidationError) -> str:
+    """The first thing wrong with a suite's settings."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return translate("The field “{field}” is not right: {reason}.", {"field": field, "reason": first["msg"]})
+
+
 def running_evaluations(workspace: Workspace, suite: Suite | None = None) -> list[Evaluation]:
     found = Evaluation.objects.filter(workspace=workspace, state=EvaluationState.RUNNING)
     if suite is not None:
@@ -96,7 +103,7 @@ def suite_new(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         except UserError as error:
             form.add_error(None, translate(error.template, error.params))
         except ValidationError as error:
-            form.add_error(None, str(error.errors()[0]["msg"]))
+            form.add_error(None, problem_with(error))
     return page(request, "evals/suite_new.html", workspace, "evaluations", form=form)
 
 
@@ -206,7 +213,7 @@ def evaluation_page(request: HttpRequest, workspace: Workspace, evaluation_id: i
         "evaluation": evaluation,
         "suite": evaluation.suite,
         "summary": summary,
-        "error": translate(evaluation.error.get("template", ""), evaluation.error.get("params", {})),
+        "error": error_html(evaluation.error.get("template", ""), evaluation.error.get("params", {})),
         "labels": [(name, entry, entry["correct"] / entry["n"] if entry["n"] else None) for name, entry in labels],
         "others": others(evaluation),
         "may_manage": may(asker(request), workspace, Role.MANAGER),

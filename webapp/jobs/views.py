@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from webapp.accounts.access import may
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
-from webapp.core.errors import NotFound, translate
+from webapp.core.errors import NotFound, error_html
 from webapp.core.paging import paginate
 from webapp.core.streaming import send_file
 from webapp.jobs import paths, queries, services, workers_alive
@@ -61,12 +61,12 @@ def job_context(request: HttpRequest, workspace: Workspace, job_id: int) -> dict
     return {
         "job": job,
         "kind": kind,
-        "error": translate(job.error_template, job.error_params),
+        "error": error_html(job.error_template, job.error_params),
         "made": kind.page(job) if job.state == State.DONE else None,
         "position": next((entry for entry in queries.waiting_jobs(workspace) if entry.job.pk == job.pk), None)
         if job.state == State.QUEUED
         else None,
-        "warnings": [translate(str(event.data.get("template", "")), event.data.get("params") or {}) for event in warnings],
+        "warnings": [error_html(str(event.data.get("template", "")), event.data.get("params") or {}) for event in warnings],
         "may_act": may(request.user, workspace, Role.ANNOTATOR),  # type: ignore[arg-type]
     }
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.access import may
 from webapp.accounts.models import Role, User, Workspace
 from webapp.accounts.pages import page, workspace_page
-from webapp.core.errors import NotFound, UserError, translate
+from webapp.core.errors import NotFound, UserError, error_html, translate
 from webapp.core.streaming import send_file
 from webapp.jobs import paths
 from webapp.jobs.access import access_job
@@ -57,7 +57,7 @@ def model_page(request: HttpRequest, workspace: Workspace, model_id: int) -> Htt
     descendants = lineage.descendants(model)
     context: dict[str, Any] = {
         "model": model,
-        "error": translate(model.error.get("template", ""), model.error.get("params", {})),
+        "error": error_html(model.error.get("template", ""), model.error.get("params", {})),
         "chat_template": card.template_text(model),
         "files": card.files(model),
         "ancestors": lineage.ancestors(model),

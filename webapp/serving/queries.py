@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import Workspace
 from webapp.core.charts import PALETTE, figure
-from webapp.core.errors import translate
+from webapp.core.errors import error_html, translate
 from webapp.registry.lineage import Node
 from webapp.registry.models import Model
 from webapp.serving.models import Deployment, Health, Usage
@@ -78,6 +78,11 @@ def engine_metrics(deployment: Deployment) -> dict[str, Any] | None:
 
 def error_sentence(deployment: Deployment) -> str:
     return translate(deployment.error.get("template", ""), deployment.error.get("params", {}))
+
+
+def error_shown(deployment: Deployment) -> str:
+    """The same for a page: a library's words are folded away."""
+    return error_html(deployment.error.get("template", ""), deployment.error.get("params", {}))
 
 
 def deployment_nodes(model: Model) -> Iterable[Node]:

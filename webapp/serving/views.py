@@ -21,6 +21,7 @@ from webapp.serving import accounting, engines, queries, services
 from webapp.serving.access import access_deployment
 from webapp.serving.forms import DeployForm, spec_rows
 from webapp.serving.models import Deployment, Health
+from webapp.serving.refusals import refusal
 
 ACTIONS: dict[str, Callable[..., Deployment]] = {
     "start": services.start_deployment,
@@ -40,7 +41,7 @@ def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     found = paginate(queries.workspace_deployments(workspace), cursor=request.GET.get("cursor"), limit=50)
     today = queries.tokens_today(workspace)
     context = {
-        "rows": [(row, today.get(row.pk), queries.error_sentence(row)) for row in found.items],
+        "rows": [(row, today.get(row.pk), queries.error_shown(row)) for row in found.items],
         "next_cursor": found.next_cursor,
         "may_act": may(request.user, workspace, Role.MANAGER),  # type: ignore[arg-type]
     }
@@ -82,7 +83,7 @@ def _context(request: HttpRequest, workspace: Workspace, deployment_id: int) -> 
         "workspace": workspace,
         "deployment": deployment,
         "model": deployment.model,
-        "error": queries.error_sentence(deployment),
+        "error": queries.error_shown(deployment),
         "metrics": queries.engine_metrics(deployment),
         "may_act": may(request.user, workspace, Role.MANAGER),  # type: ignore[arg-type]
     }
@@ -193,6 +194,5 @@ def _ask(deployment: Deployment, text: str) -> dict[str, Any]:
     except (httpx.HTTPError, ValueError) as error:
         raise not_there from error
     if not response.is_success:
-        reason = str(told.get("error", {}).get("message", ""))[:500]
-        raise UserError("chat.engine_refused", "The engine could not answer: {reason}", reason=reason)
+        raise refusal(told.get("error") or {}, deployment.name)
     return told

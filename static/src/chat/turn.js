@@ -64,8 +64,14 @@ export class TurnView {
     let words = null;
     if (turn.state === "queued" || (turn.state === "streaming" && !turn.content)) words = h("span.thinking", { role: "status" }, h("i"), h("i"), h("i"), h("span.visually-hidden", {}, t("chat.thinking")));
     if (turn.state === "stopped") words = h("span.text-secondary", {}, t("chat.stopped"));
-    if (turn.state === "failed") words = h("span.text-danger", {}, turn.error?.message || t("chat.failed"));
+    if (turn.state === "failed") words = this.failure(turn.error ?? {});
     replace(this.status, words);
+  }
+
+  failure(error) {
+    const words = h("span.text-danger", {}, error.sentence || error.message || t("chat.failed"));
+    if (!error.technical) return words;
+    return h("div", {}, words, h("details.technical", {}, h("summary", {}, t("app.technical")), h("pre.log", {}, error.technical)));
   }
 
   showFoot(turn, siblings) {

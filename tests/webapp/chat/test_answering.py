@@ -12,7 +12,7 @@ from django.utils import timezone
 from tests.webapp.chat.conftest import InBackground, RedisServer, Send, answered
 from tests.webapp.serving.double import Double
 from webapp.accounts.models import User
-from webapp.chat import leases, services, threads, turn_stream
+from webapp.chat import leases, queries, services, threads, turn_stream
 from webapp.chat.models import Turn, TurnState
 from webapp.core import processes
 from webapp.core.events import may_listen
@@ -125,7 +125,12 @@ def test_hopeless_deployment_is_told_at_once(send: Send, ready: Deployment, chan
 
 def test_refusal_of_the_engine_is_told(send: Send) -> None:
     turn = answered(send(plan(error={"message": "no tools here", "code": "unsupported"})))
-    assert (turn.state, turn.error["message"]) == (TurnState.FAILED, "The engine could not answer: no tools here")
+    assert turn.state == TurnState.FAILED
+    assert turn.error["message"] == "“shop-1” could not answer (no tools here); try again or choose another model."
+    shown = queries.error_data(turn.error)
+    assert shown is not None
+    assert "no tools here" not in shown["sentence"]
+    assert shown["technical"] == "no tools here"
 
 
 def test_long_conversation_forgets_its_beginning(send: Send, double: Double) -> None:
