@@ -15,9 +15,20 @@ function lightened(colour) {
   return `#${parts.map((part) => Math.round(part + (255 - part) * 0.45).toString(16).padStart(2, "0")).join("")}`;
 }
 
+let reader = null;
+
+/** A colour as people write it ("#f60", "teal") as #rrggbb; "" when it is none. */
+export function readColour(text) {
+  if (!text || !CSS.supports("color", text)) return "";
+  reader ??= document.createElement("canvas").getContext("2d");
+  reader.fillStyle = text;
+  return /^#[0-9a-f]{6}$/.test(reader.fillStyle) ? reader.fillStyle : "";
+}
+
 /** The colour of a label as #rrggbb in the theme that is on. */
 export function colourOf(label, index) {
-  if (/^#[0-9a-f]{6}$/i.test(label?.color ?? "")) return isDark() ? lightened(label.color) : label.color;
+  const chosen = readColour(label?.color);
+  if (chosen) return isDark() ? lightened(chosen) : chosen;
   return PAIRS[((index % PAIRS.length) + PAIRS.length) % PAIRS.length][isDark() ? 1 : 0];
 }
 

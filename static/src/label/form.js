@@ -6,7 +6,13 @@ import { loadWidgets } from "./widgets.js";
 
 const PRESSABLE = "button, a, summary, [role=button]";
 
-const holds = (value, wanted) => [wanted].flat().some((one) => (Array.isArray(value) ? value.includes(one) : value === one));
+const equal = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/** Whether an answer is one of those that a condition names. */
+function holds(value, wanted) {
+  const given = Array.isArray(value) ? value : [value];
+  return (Array.isArray(wanted) ? wanted : [wanted]).some((one) => given.some((each) => equal(each, one)));
+}
 
 export class AnswerForm {
   /** `changed(field)`; `context` is handed to every question (addresses of the page, the workspace). */

@@ -82,10 +82,10 @@ export class ResponseRatingField extends Field {
     this.cells[this.at].row.scrollIntoView({ block: "nearest" });
   }
 
-  /** What has to be said before it can be submitted: a started rating must be complete. */
+  /** Where every answer must be rated, none may be left out. */
   get problem() {
     const open = this.cells.find((cell) => cell.scale.chosen === null);
-    if (!open || this.isEmpty) return "";
+    if (!open || this.isEmpty || !this.definition.required) return "";
     this.go(this.cells.indexOf(open));
     return t("tool.unrated");
   }

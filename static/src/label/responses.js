@@ -4,10 +4,10 @@ import { t } from "../lib/i18n.js";
 import { placeOf, valueAt } from "./field.js";
 import { letter } from "./record.js";
 
-/** [{id, content, letter}] of a record, in its order. */
+/** [{id, content, letter}] of a record, in its order; what has no id is called by its place. */
 export function responsesOf(data, definition) {
   const found = valueAt(data, placeOf(definition, "responses"));
-  return (Array.isArray(found) ? found : []).map((one, at) => ({ id: String(one.id), content: one.content ?? "", letter: letter(at) }));
+  return (Array.isArray(found) ? found : []).map((one, at) => ({ id: String(one?.id ?? at), content: typeof one === "string" ? one : (one?.content ?? ""), letter: letter(at) }));
 }
 
 export const responseBody = (one) => h("div.response-text.prewrap", {}, one.content);

@@ -11,6 +11,8 @@ const loaders = {
   ranking: async () => (await import("./ranking.js")).RankingField,
   pairwise: async () => (await import("./pairwise.js")).PairwiseField,
   response_rating: async () => (await import("./response_rating.js")).ResponseRatingField,
+  dialogue: async () => (await import("./dialogue.js")).DialogueField,
+  trace: async () => (await import("./trace.js")).TraceField,
 };
 
 export const KINDS = Object.keys(loaders);
