@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
-from ninja import Router, Status
+from ninja import Query, Router, Status
 
 from webapp.accounts.models import Role
 from webapp.core.errors import NotFound, error_body
-from webapp.datasets import exports, queries, services, uploads
+from webapp.datasets import exports, queries, saved_views, services, uploads
 from webapp.datasets.access import access_dataset, access_upload, access_version
+from webapp.datasets.building import ready_version
+from webapp.datasets.filtering import from_query
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, VersionState
 from webapp.datasets.previews import preview_upload
@@ -22,12 +24,16 @@ from webapp.datasets.schemas import (
     LineageOut,
     RecordList,
     RecordOut,
+    RecordQuery,
     SplitIn,
     UploadIn,
     UploadOut,
     UseOut,
     VersionList,
     VersionOut,
+    ViewIn,
+    ViewList,
+    ViewOut,
 )
 from workers.spec.data import SourceEncoding, SourceFormat
 
@@ -145,18 +151,45 @@ def delete_version(request: MemberRequest, version_id: int) -> Status[None]:
 
 @router.get("/versions/{version_id}/records", response=RecordList)
 def list_records(
-    request: MemberRequest,
-    version_id: int,
-    cursor: str | None = None,
-    limit: int = 50,
-    label: str = "",
-    language: str = "",
-    search: str = "",
+    request: MemberRequest, version_id: int, conditions: Query[RecordQuery], cursor: str | None = None, limit: int = 50
 ) -> dict[str, Any]:
+    """Records that pass all conditions: `label=card&label=cash` (either), `length_min=10`, `date_max=2026-05-31`."""
     page = queries.list_records(
-        user=request.user, version_id=version_id, cursor=cursor, limit=limit, label=label, language=language, search=search
+        user=request.user, version_id=version_id, wanted=from_query(request.GET), cursor=cursor, limit=limit
     )
-    return {"items": [RecordOut.of(row) for row in page.items], "next_cursor": page.next_cursor}
+    return {
+        "items": [RecordOut.of(row) for row in page.items],
+        "next_cursor": page.next_cursor,
+        "previous_cursor": page.previous_cursor,
+        "last_cursor": page.last_cursor,
+        "total": page.total,
+    }
+
+
+@router.get("/versions/{version_id}/facets")
+def facets(request: MemberRequest, version_id: int, conditions: Query[RecordQuery]) -> dict[str, Any]:
+    """facet → value → [records, bytes] among the records that pass; numbers with least and most. Words are not looked at."""
+    version = ready_version(access_version(request.user, version_id))
+    return {"facets": queries.facet_counts(version, from_query(request.GET)), "ranges": version.stats.get("ranges", {})}
+
+
+@router.get("/workspaces/{slug}/record-views", response=ViewList)
+def list_views(request: MemberRequest, slug: str) -> dict[str, Any]:
+    """Saved filters of records: one's own and those that are shared."""
+    return {"items": [ViewOut.of(view) for view in saved_views.list_views(user=request.user, slug=slug)]}
+
+
+@router.post("/workspaces/{slug}/record-views", response={201: ViewOut})
+def save_view(request: MemberRequest, slug: str, payload: ViewIn) -> Status[ViewOut]:
+    """One of the same name and maker is replaced."""
+    view = saved_views.save_view(user=request.user, slug=slug, name=payload.name, query=payload.query, shared=payload.shared)
+    return Status(201, ViewOut.of(view))
+
+
+@router.delete("/record-views/{view_id}", response={204: None})
+def delete_view(request: MemberRequest, view_id: int) -> Status[None]:
+    saved_views.delete_view(user=request.user, view_id=view_id)
+    return Status(204, None)
 
 
 @router.get("/versions/{version_id}/records/{position}", response=RecordOut)

@@ -5,34 +5,33 @@ Every step can be repeated: a process that is killed in the middle is followed b
 
 import contextlib
 import errno
-import hashlib
 import json
 import logging
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
+from webapp.datasets import indexes
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
-from webapp.datasets.words import record_kind, record_text
-from workers.data.language import guess_language
-from workers.data.records import record_line, slim
+from workers.data.index.facts import TEXT_LIMIT, record_language, record_words
+from workers.data.records import record_line, slim, slim_digest
 from workers.data.statistics import Statistics
 from workers.spec.record import Record
 
 logger = logging.getLogger(__name__)
 CHUNK_ROWS = 2000
+ROW_COLUMNS = ("version_id", "position", "key", "digest", "data", "text", "label", "language")
 ABANDONED_AFTER = timedelta(seconds=90)
 
 
@@ -42,13 +41,19 @@ def canonical_path(sha256: str) -> Path:
 
 def version_path(version: DatasetVersion) -> Path:
     """The canonical file of a version; an error in one sentence when it is gone."""
+    ready_version(version)
+    return storage.inside(Path(settings.DATA_DIR), version.path)
+
+
+def ready_version(version: DatasetVersion) -> DatasetVersion:
+    """The version itself when its data can be read, else an error."""
     path = storage.inside(Path(settings.DATA_DIR), version.path)
     if version.state != VersionState.READY or not version.path or not path.is_file():
         raise UserError(
             "dataset.not_ready", "Version {number} of “{name}” has no data yet or no longer; import it again.",
             status=409, number=version.number, name=version.dataset.name,
         )  # fmt: skip
-    return path
+    return version
 
 
 def next_version(dataset: Dataset, **fields: Any) -> DatasetVersion:
@@ -95,22 +100,38 @@ def place(version: DatasetVersion, file: Path) -> None:
     file.replace(target)
 
 
-def fill(version: DatasetVersion) -> None:
-    """Rows of the placed file, a chunk a transaction, then READY. Goes on after the rows that are there."""
+def fill(version: DatasetVersion, counted: Mapping[str, Any] | None = None) -> None:
+    """Rows of the placed file, a chunk a transaction, and its index; then READY. Goes on after the rows that are there.
+
+    `counted`: the report of `workers.data.statistics` when a program has made it already.
+    """
+    from workers.data.index.builder import IndexBuilder  # loads numpy, which the start of the server can do without
+
     last = RecordRow.objects.filter(version=version).aggregate(last=Max("position"))["last"]
     start = 0 if last is None else last + 1
-    statistics, kinds = Statistics(), Counter[str]()
-    with Path(settings.DATA_DIR, version.path).open("rb") as file:
-        for first, lines in _chunks(file):
-            rows = []
-            for position, line in enumerate(lines, start=first):
-                data = json.loads(line)
-                statistics.add(data, len(line))
-                kinds[record_kind(data)] += 1
-                if position >= start:
-                    rows.append(_row(version, position, data))
-            RecordRow.objects.bulk_create(rows, ignore_conflicts=True)
-    finish(version, {**statistics.report(), "kinds": dict(kinds.most_common())})
+    statistics = Statistics()
+    index = IndexBuilder(indexes.index_folder(version.sha256))
+    try:
+        with Path(settings.DATA_DIR, version.path).open("rb") as file:
+            for first, lines in _chunks(file):
+                rows = []
+                for position, line in enumerate(lines, start=first):
+                    data = json.loads(line)
+                    words = record_words(data)
+                    language, digest = record_language(data, words), slim_digest(data)
+                    if counted is None:
+                        statistics.add(data, len(line))
+                    index.add(data, len(line), digest, words, language)
+                    if position >= start:
+                        rows.append(_row(version, position, data, line, digest, words, language))
+                _insert(rows)
+        index.finish()
+    finally:
+        index.discard()
+    opened = indexes.open_folder(indexes.index_folder(version.sha256))
+    facets = opened.facets()
+    kinds = {kind: count for kind, (count, _bytes) in facets["kind"].items()}
+    finish(version, {**(counted or statistics.report()), "kinds": kinds, "facets": facets, "ranges": opened.ranges()})
 
 
 def finish(version: DatasetVersion, stats: dict[str, Any]) -> None:
@@ -128,26 +149,29 @@ def _chunks(file: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
         position += len(chunk)
 
 
-def _row(version: DatasetVersion, position: int, data: dict[str, Any]) -> RecordRow:
-    text = record_text(data)
-    language = (data.get("facets") or {}).get("language") or guess_language(text) or ""
-    return RecordRow(
-        version=version,
-        position=position,
-        key=data["id"][:120],
-        digest=digest(data),
-        data=data,
-        text=text,
-        label=(data.get("label") or "")[:200],
-        language=language[:16],
-    )
+def _row(
+    version: DatasetVersion, position: int, data: dict[str, Any], line: bytes, digest: str, words: str, language: str
+) -> tuple[Any, ...]:
+    """The values of ROW_COLUMNS."""
+    text = words[:TEXT_LIMIT].replace("\x00", "")
+    label = (data.get("label") or "")[:200]
+    return version.pk, position, data["id"][:120], digest, line.decode().rstrip("\n"), text, label, language[:16]
 
 
-def digest(data: dict[str, Any]) -> str:
-    """`workers.data.records.content_digest` of a slim record: what it says, whatever its id."""
-    content = {name: value for name, value in data.items() if name != "id"}
-    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _insert(rows: list[tuple[Any, ...]]) -> None:
+    """A chunk in one transaction; rows that are there already stay. Model instances would cost four times as much."""
+    if not rows:
+        return
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(name) for name in ROW_COLUMNS)
+    one = f"({', '.join(['%s'] * len(ROW_COLUMNS))})"
+    insert = f"INSERT INTO {quote(RecordRow._meta.db_table)} ({columns}) VALUES "  # noqa: S608 - our own names
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.executemany(f"{insert}{one} ON CONFLICT DO NOTHING", rows)
+        else:
+            values = ", ".join([one] * len(rows))
+            cursor.execute(f"{insert}{values} ON CONFLICT DO NOTHING", [value for row in rows for value in row])
 
 
 def build(dataset: Dataset, records: Iterable[Record], **fields: Any) -> DatasetVersion:
@@ -181,3 +205,4 @@ def discard_file(path: str) -> None:
     if path and not DatasetVersion.objects.filter(path=path).exists():
         with contextlib.suppress(OSError):
             storage.inside(Path(settings.DATA_DIR), path).unlink(missing_ok=True)
+        indexes.discard_index(Path(path).stem)

@@ -1,8 +1,10 @@
 """The job kind `import_dataset`: an uploaded file becomes a version."""
 
+import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
@@ -56,10 +58,20 @@ def finished(job: Job) -> None:
         }
         DatasetVersion.objects.filter(pk=version.pk).update(recipe={**version.recipe, **kept})
         version.refresh_from_db()
-        building.fill(version)
+        building.fill(version, _counted(job))
         record_audit(actor=job.created_by, workspace=job.workspace, action="dataset.version", subject=str(version), job=job.pk)
     for upload in Upload.objects.filter(pk=job.spec["upload"], workspace_id=job.workspace_id):
         discard(upload)
+
+
+def _counted(job: Job) -> dict[str, Any] | None:
+    """The program's own statistics, so that nothing is counted twice; None when it left none."""
+    try:
+        stats = json.loads((paths.output_dir(job.pk) / "stats.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    stats.pop("import", None)
+    return stats if stats.get("count") == (job.result or {}).get("count") else None
 
 
 def _keep_errors(version: DatasetVersion, job: Job, refused: int) -> None:

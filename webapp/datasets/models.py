@@ -85,7 +85,8 @@ class DatasetVersion(models.Model):
 class RecordRow(models.Model):
     """One record of a version: its canonical JSON, and what lists and filters need of it.
 
-    `text`: its words, up to a limit, for search and for the line that a list shows. Positions count from 0 without gaps.
+    `text`: its words, up to a limit, for the line that a list shows. Positions count from 0 without gaps. Filters and full
+    text are answered by the version's index (`webapp.datasets.indexes`), which names positions.
     """
 
     version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="records")
@@ -99,10 +100,23 @@ class RecordRow(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["version", "position"], name="one_record_per_position")]
-        indexes = [
-            models.Index(fields=["version", "label", "position"]),
-            models.Index(fields=["version", "language", "position"]),
-        ]
 
     def __str__(self) -> str:
         return f"{self.key} in version {self.version_id}"
+
+
+class SavedView(models.Model):
+    """A filter of records with a name: the query of a page's address. Its maker sees it, and all members when it is shared."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="record_views")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=80)
+    query = models.CharField(max_length=2000)
+    shared = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "created_by", "name"], name="one_view_per_name")]
+
+    def __str__(self) -> str:
+        return self.name

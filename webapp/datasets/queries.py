@@ -1,14 +1,17 @@
 """Reads of lists and pages of datasets."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import User
-from webapp.core.paging import Page, paginate
+from webapp.core.paging import MAXIMUM_LIMIT, Page, bad_cursor, decode, encode, paginate
 from webapp.datasets.access import access_dataset, access_version
+from webapp.datasets.indexes import open_index
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
+from workers.data.index.filters import RecordFilter
 
 
 def list_datasets(*, user: User, slug: str, cursor: str | None = None, limit: int = 50, search: str = "") -> Page[Dataset]:
@@ -42,23 +45,59 @@ def ready_versions(*, user: User, slug: str, limit: int = 500) -> QuerySet[Datas
     return found.select_related("dataset__workspace").order_by("-pk")[:limit]
 
 
+@dataclass(frozen=True)
+class RecordPage:
+    """Records in the order of a filter. `total` and `start` (the number of records before the first) are None for full text."""
+
+    items: list[RecordRow]
+    next_cursor: str | None
+    previous_cursor: str | None = None
+    last_cursor: str | None = None
+    total: int | None = None
+    start: int | None = None
+
+    @property
+    def end(self) -> int | None:
+        return None if self.start is None else self.start + len(self.items)
+
+
 def list_records(
-    *,
-    user: User,
-    version_id: int,
-    cursor: str | None = None,
-    limit: int = 50,
-    label: str = "",
-    language: str = "",
-    search: str = "",
-) -> Page[RecordRow]:
-    """Records in their order, filtered by label, language and words."""
+    *, user: User, version_id: int, wanted: RecordFilter | None = None, cursor: str | None = None, limit: int = 50
+) -> RecordPage:
+    """The records of a ready version that pass a filter; the last page costs what the first does."""
     version = access_version(user, version_id)
-    rows = RecordRow.objects.filter(version=version)
-    if label:
-        rows = rows.filter(label=label)
-    if language:
-        rows = rows.filter(language="" if language == "unknown" else language)
-    for word in search.split()[:8]:
-        rows = rows.filter(text__icontains=word)
-    return paginate(rows, cursor=cursor, limit=limit, order="position")
+    return page_of(version, wanted or RecordFilter(), after=_rank(cursor), limit=max(1, min(limit, MAXIMUM_LIMIT)))
+
+
+def page_of(version: DatasetVersion, wanted: RecordFilter, *, after: int = -1, limit: int = 50) -> RecordPage:
+    """`list_records` of a version that the caller may see."""
+    if version.state != VersionState.READY:
+        return RecordPage([], None, total=0, start=0)
+    found = open_index(version).page(wanted, after=after, limit=limit)
+    rows = {row.position: row for row in RecordRow.objects.filter(version=version, position__in=found.positions)}
+    items = [rows[position] for position in found.positions if position in rows]
+    following, previous, last = (_cursor(rank) for rank in (found.following, found.previous, found.last))
+    return RecordPage(items, following, previous, last, found.total, found.start)
+
+
+def _rank(cursor: str | None) -> int:
+    rank = decode(cursor) if cursor else -1
+    if not isinstance(rank, int) or isinstance(rank, bool) or not -1 <= rank < 1 << 62:
+        raise bad_cursor()
+    return rank
+
+
+def _cursor(rank: int | None) -> str | None:
+    return None if rank is None else encode(rank)
+
+
+def facet_counts(version: DatasetVersion, wanted: RecordFilter) -> dict[str, dict[str, list[int]]]:
+    """facet → value → [records, bytes] among the records that pass the other conditions; words are not looked at."""
+    if not (wanted.values or wanted.ranges or wanted.positions is not None) and "facets" in version.stats:
+        return cast("dict[str, dict[str, list[int]]]", version.stats["facets"])
+    index = open_index(version)
+    counts = index.facets(index.mask(wanted))
+    for name in wanted.values:
+        others = {facet: chosen for facet, chosen in wanted.values.items() if facet != name}
+        counts[name] = index.distribution(name, index.mask(wanted.model_copy(update={"values": others})))
+    return counts

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, Upload
+from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, SavedView, Upload
 from workers.spec.data import SourceEncoding, SourceFormat
 
 
@@ -146,8 +146,41 @@ class VersionList(Schema):
 
 
 class RecordList(Schema):
+    """`total` is null for full text, which is searched only as far as the page needs."""
+
     items: list[RecordOut]
     next_cursor: str | None
+    previous_cursor: str | None = None
+    last_cursor: str | None = None
+    total: int | None = None
+
+
+class RecordQuery(Schema):
+    """Conditions that hold together; several values of one facet are alternatives; `(none)`: records without it."""
+
+    q: str = Field("", description='words that all occur; "a phrase"; -word must not occur')
+    kind: list[str] = []
+    modality: list[str] = []
+    language: list[str] = []
+    domain: list[str] = []
+    licence: list[str] = []
+    source: list[str] = []
+    label: list[str] = []
+    state: list[str] = Field([], description="labelled, answered or open")
+    split: list[str] = []
+    media: list[str] = Field([], description="yes or no")
+    tools: list[str] = Field([], description="yes or no")
+    length_min: str = ""
+    length_max: str = ""
+    bytes_min: str = ""
+    bytes_max: str = ""
+    turns_min: str = ""
+    turns_max: str = ""
+    quality_min: str = ""
+    quality_max: str = ""
+    date_min: str = Field("", description="2026-05-31")
+    date_max: str = ""
+    sort: str = Field("", description="length, bytes, turns, quality or date; with - the largest first")
 
 
 class UseOut(Schema):
@@ -163,3 +196,25 @@ class LineageOut(Schema):
     parent: VersionOut | None
     job: int | None
     uses: list[UseOut]
+
+
+class ViewIn(In):
+    name: str
+    query: str = Field(description="the conditions as in the address of the records: `label=card&quality_min=0.5`")
+    shared: bool = True
+
+
+class ViewOut(Schema):
+    id: int
+    name: str
+    query: str
+    shared: bool
+    created_by: str
+
+    @classmethod
+    def of(cls, view: SavedView) -> "ViewOut":
+        return cls(id=view.pk, name=view.name, query=view.query, shared=view.shared, created_by=view.created_by.username)
+
+
+class ViewList(Schema):
+    items: list[ViewOut]

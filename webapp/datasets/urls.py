@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webapp.datasets import views
+from webapp.datasets import record_views, views
 
 urlpatterns = [
     path("", views.dataset_list, name="datasets"),
@@ -13,11 +13,14 @@ urlpatterns = [
     path("<int:dataset_id>/upload/", views.version_new, name="dataset_version_new"),
     path("<int:dataset_id>/edit/", views.dataset_edit, name="dataset_edit"),
     path("<int:dataset_id>/delete/", views.dataset_delete, name="dataset_delete"),
-    path("versions/<int:version_id>/", views.version_page, name="dataset_version"),
-    path("versions/<int:version_id>/records/<int:position>/", views.record_page, name="dataset_record"),
-    path("versions/<int:version_id>/figures/<str:name>/", views.version_figure, name="dataset_figure"),
-    path("versions/<int:version_id>/download/", views.version_download, name="dataset_download"),
-    path("versions/<int:version_id>/errors/", views.version_errors, name="dataset_errors"),
+    path("versions/<int:version_id>/", record_views.version_page, name="dataset_version"),
+    path("versions/<int:version_id>/overview/", record_views.version_overview, name="dataset_overview"),
+    path("versions/<int:version_id>/views/", record_views.view_save, name="dataset_view_save"),
+    path("versions/<int:version_id>/views/<int:view_id>/delete/", record_views.view_delete, name="dataset_view_delete"),
+    path("versions/<int:version_id>/records/<int:position>/", record_views.record_page, name="dataset_record"),
+    path("versions/<int:version_id>/figures/<str:name>/", record_views.version_figure, name="dataset_figure"),
+    path("versions/<int:version_id>/download/", record_views.version_download, name="dataset_download"),
+    path("versions/<int:version_id>/errors/", record_views.version_errors, name="dataset_errors"),
     path("versions/<int:version_id>/split/", views.version_split, name="dataset_split"),
     path("versions/<int:version_id>/delete/", views.version_delete, name="dataset_version_delete"),
 ]

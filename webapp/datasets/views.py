@@ -1,10 +1,9 @@
 """Pages of data: the list, a dataset with its time line, a version with its records, and the way in for files."""
 
-from itertools import islice
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -13,16 +12,16 @@ from webapp.accounts.access import may
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError, translate
-from webapp.datasets import exports, figures, forms, queries, services
-from webapp.datasets.access import access_dataset, access_upload, access_version
+from webapp.datasets import forms, queries, services
+from webapp.datasets.access import access_dataset, access_upload
 from webapp.datasets.lineage import uses
-from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
+from webapp.datasets.models import Dataset, DatasetVersion, VersionState
 from webapp.datasets.previews import preview_upload
+from webapp.datasets.record_views import version_in
 from webapp.datasets.requests import MemberRequest
-from workers.data.exporters import FORMATS, LABELS
+from workers.data.exporters import LABELS
 
 ACCEPTED = ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab"
-SHOWN_ERRORS = 20
 
 
 def _dataset(request: MemberRequest, workspace: Workspace, dataset_id: int) -> Dataset:
@@ -30,13 +29,6 @@ def _dataset(request: MemberRequest, workspace: Workspace, dataset_id: int) -> D
     if dataset.workspace_id != workspace.pk:
         raise NotFound
     return dataset
-
-
-def _version(request: MemberRequest, workspace: Workspace, version_id: int) -> DatasetVersion:
-    version = access_version(request.user, version_id)
-    if version.dataset.workspace_id != workspace.pk:
-        raise NotFound
-    return version
 
 
 @require_safe
@@ -170,86 +162,13 @@ def dataset_delete(request: MemberRequest, workspace: Workspace, dataset_id: int
     return redirect("datasets", workspace.slug)
 
 
-@require_safe
-@workspace_page()
-def version_page(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
-    version = _version(request, workspace, version_id)
-    wanted = {name: request.GET.get(name, "").strip() for name in ("label", "language", "q")}
-    context: dict[str, Any] = {"version": version, "dataset": version.dataset, "job": version.job}
-    context["may_manage"] = may(request.user, workspace, Role.MANAGER)
-    if request.headers.get("HX-Request"):
-        answer = render(request, "datasets/_building.html", {"workspace": workspace, **context})
-        if version.state == VersionState.READY:
-            answer["HX-Refresh"] = "true"
-        return answer
-    context["refused"] = list(islice(exports.refused_rows(version), SHOWN_ERRORS))
-    if version.state == VersionState.READY:
-        found = queries.list_records(
-            user=request.user,
-            version_id=version.pk,
-            cursor=request.GET.get("cursor"),
-            limit=50,
-            label=wanted["label"],
-            language=wanted["language"],
-            search=wanted["q"],
-        )
-        context |= {
-            "records": found.items,
-            "next_cursor": found.next_cursor,
-            "filters": wanted,
-            "filtered": any(wanted.values()),
-            "split_form": forms.SplitForm(),
-            "uses": uses([version]),
-            "formats": [(name, LABELS[name], losses) for name, losses in exports.export_losses(version).items()],
-        }
-    return page(request, "datasets/version.html", workspace, "datasets", charts=True, **context)
-
-
-@require_safe
-@workspace_page()
-def record_page(request: MemberRequest, workspace: Workspace, version_id: int, position: int) -> HttpResponse:
-    """One record as a person reads it, with its neighbours by key."""
-    version = _version(request, workspace, version_id)
-    row = RecordRow.objects.filter(version=version, position=position).first()
-    if row is None:
-        raise NotFound
-    context = {
-        "version": version,
-        "dataset": version.dataset,
-        "row": row,
-        "record": row.data,
-        "number": position + 1,
-        "previous": position - 1 if position else None,
-        "following": position + 1 if position + 1 < version.count else None,
-    }
-    return page(request, "datasets/record.html", workspace, "datasets", **context)
-
-
-@require_safe
-@workspace_page()
-def version_figure(request: MemberRequest, workspace: Workspace, version_id: int, name: str) -> JsonResponse:
-    return JsonResponse(figures.version_figure(_version(request, workspace, version_id), name))
-
-
-@require_safe
-@workspace_page()
-def version_download(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponseBase:
-    return exports.download(request, _version(request, workspace, version_id), request.GET.get("format", FORMATS[0]))
-
-
-@require_safe
-@workspace_page()
-def version_errors(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponseBase:
-    return exports.error_report(_version(request, workspace, version_id), request.GET.get("format", "csv"))
-
-
 @require_POST
 @workspace_page(role=Role.MANAGER)
 def version_split(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
     values = forms.checked(forms.SplitForm(request.POST))
     train, held_out = services.split_version(
         user=request.user,
-        version_id=_version(request, workspace, version_id).pk,
+        version_id=version_in(request, workspace, version_id).pk,
         fraction=values["percent"] / 100,
         seed=values["seed"] or 0,
         stratify=values["stratify"],
@@ -262,7 +181,7 @@ def version_split(request: MemberRequest, workspace: Workspace, version_id: int)
 @require_POST
 @workspace_page(role=Role.MANAGER)
 def version_delete(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
-    version = _version(request, workspace, version_id)
+    version = version_in(request, workspace, version_id)
     services.delete_version(user=request.user, version_id=version.pk)
     messages.success(request, _("“%(name)s” has been deleted.") % {"name": str(version)})
     return redirect("dataset", workspace.slug, version.dataset_id)

@@ -80,6 +80,26 @@ function autoSubmit() {
   document.addEventListener("change", (event) => event.target.closest?.("[data-autosubmit]")?.form?.requestSubmit());
 }
 
+/** Forms with data-drop-empty leave empty fields out of the address that they lead to. */
+function dropEmptyFields() {
+  document.addEventListener("formdata", (event) => {
+    if (!event.target.hasAttribute("data-drop-empty")) return;
+    for (const name of new Set(event.formData.keys())) {
+      const kept = event.formData.getAll(name).filter((value) => value !== "");
+      event.formData.delete(name);
+      for (const value of kept) event.formData.append(name, value);
+    }
+  });
+}
+
+/** <details data-wide-open> is open where there is room beside the content, and closed where it would push it down. */
+function openWhereWide() {
+  const wide = matchMedia("(min-width: 992px)");
+  const apply = () => document.querySelectorAll("details[data-wide-open]").forEach((details) => (details.open = wide.matches));
+  wide.addEventListener("change", apply);
+  apply();
+}
+
 /** <details data-remember="key"> stays as the reader left it. */
 function rememberDetails() {
   const restore = () => {
@@ -116,6 +136,8 @@ export function startComforts() {
   refreshTimes();
   guardForms();
   autoSubmit();
+  dropEmptyFields();
+  openWhereWide();
   rememberDetails();
   document.addEventListener("htmx:after:swap", reachScrollers);
   window.addEventListener("resize", () => requestAnimationFrame(reachScrollers));

@@ -155,10 +155,10 @@ def test_import_killed_between_two_chunks_goes_on(
     monkeypatch.setattr(building, "CHUNK_ROWS", 7)
     real = building._row
 
-    def dies(version: DatasetVersion, position: int, data: dict[str, Any]) -> RecordRow:
+    def dies(version: DatasetVersion, position: int, *rest: Any) -> tuple[Any, ...]:
         if position == 16:
             raise RuntimeError("killed")
-        return real(version, position, data)
+        return real(version, position, *rest)
 
     monkeypatch.setattr(building, "_row", dies)
     version = import_file(alice_client, workspace.slug, "a.csv", LABELLED, name="Banking")

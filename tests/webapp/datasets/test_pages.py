@@ -30,6 +30,7 @@ def addresses(workspace: Workspace, version: DatasetVersion) -> dict[str, str]:
         "list": reverse("datasets", args=[slug]),
         "dataset": reverse("dataset", args=[slug, version.dataset_id]),
         "version": reverse("dataset_version", args=[slug, version.pk]),
+        "overview": reverse("dataset_overview", args=[slug, version.pk]),
         "record": reverse("dataset_record", args=[slug, version.pk, 120]),
         "labels": reverse("dataset_figure", args=[slug, version.pk, "labels"]),
         "lengths": reverse("dataset_figure", args=[slug, version.pk, "lengths"]),
@@ -86,8 +87,8 @@ def test_records_are_filtered_and_paged_on_the_page(alice_client: Client, worksp
     assert "text number 50" in following
     assert "text number 49<" not in following
     found = alice_client.get(f"{url}?label=cash&q=number+11").content.decode()
-    assert "text number 11<" in found
-    assert "text number 12<" not in found
+    assert "text <mark>number</mark> <mark>11</mark>" in found
+    assert "text <mark>number</mark> 12" not in found
 
 
 def test_record_is_drawn_as_text(alice_client: Client, workspace: Workspace, version: DatasetVersion) -> None:
@@ -178,7 +179,9 @@ def test_dataset_is_edited_split_and_deleted_by_clicks(
     answer = alice_client.post(split, {"percent": 20, "seed": 1, "stratify": "on"})
     held_out = DatasetVersion.objects.get(recipe__split="held-out")
     assert answer["Location"] == reverse("dataset_version", args=[slug, held_out.pk])
-    assert "held-out part" in alice_client.get(answer["Location"]).content.decode()
+    assert alice_client.get(answer["Location"]).status_code == 200
+    overview = reverse("dataset_overview", args=[slug, held_out.pk])
+    assert "held-out part" in alice_client.get(overview).content.decode()
     assert alice_client.post(split, {"percent": 0}).status_code == 422
     alice_client.post(reverse("dataset_edit", args=[slug, version.dataset_id]), {"name": "Renamed", "description": ""})
     version.dataset.refresh_from_db()
@@ -192,7 +195,7 @@ def test_dataset_is_edited_split_and_deleted_by_clicks(
 def test_page_queries_stay_few(
     alice_client: Client, workspace: Workspace, version: DatasetVersion, django_assert_max_num_queries: Any
 ) -> None:
-    for name, limit in (("list", 12), ("dataset", 18), ("version", 20), ("record", 10)):
+    for name, limit in (("list", 12), ("dataset", 18), ("version", 16), ("overview", 20), ("record", 10)):
         with django_assert_max_num_queries(limit):
             alice_client.get(addresses(workspace, version)[name])
 

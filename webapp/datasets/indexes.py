@@ -1,0 +1,64 @@
+"""The index that lies beside the canonical file of a version (`workers.data.index`). Versions of equal content share it."""
+
+import json
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from webapp.core import storage
+from webapp.datasets.models import DatasetVersion
+from workers.data.index.facts import record_language, record_words
+from workers.data.records import slim_digest
+
+if TYPE_CHECKING:  # numpy is loaded by the first question, not by the start of the server
+    from workers.data.index.reader import Index
+
+OPEN = 32
+
+
+def index_folder(sha256: str) -> Path:
+    return storage.folder("datasets") / f"{sha256}.index"
+
+
+def open_index(version: DatasetVersion) -> "Index":
+    """The index of a ready version; made again from the canonical file when it is missing or of an older format."""
+    from webapp.datasets.building import version_path
+
+    path = version_path(version)
+    folder = index_folder(version.sha256)
+    try:
+        return open_folder(folder)
+    except (FileNotFoundError, ValueError, KeyError):
+        open_folder.cache_clear()
+        shutil.rmtree(folder, ignore_errors=True)
+        build_index(path, folder)
+        return open_folder(folder)
+
+
+@lru_cache(maxsize=OPEN)
+def open_folder(folder: Path) -> "Index":
+    """The index in a folder, kept open: what it holds never changes."""
+    from workers.data.index.reader import Index
+
+    return Index(folder)
+
+
+def build_index(path: Path, folder: Path) -> None:
+    """Index a canonical file."""
+    from workers.data.index.builder import IndexBuilder
+
+    builder = IndexBuilder(folder)
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                data = json.loads(line)
+                words = record_words(data)
+                builder.add(data, len(line), slim_digest(data), words, record_language(data, words))
+        builder.finish()
+    finally:
+        builder.discard()
+
+
+def discard_index(sha256: str) -> None:
+    shutil.rmtree(index_folder(sha256), ignore_errors=True)

@@ -1,0 +1,36 @@
+"""How records are shown in lists: a piece of their words, with what was searched for marked."""
+
+import re
+from collections.abc import Sequence
+
+from django import template
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from webapp.datasets.filtering import value_name
+
+register = template.Library()
+BEFORE = 60
+
+
+@register.simple_tag
+def excerpt(text: str, words: Sequence[str] = (), length: int = 180) -> SafeString:
+    """`length` characters around the first word that was found, all words in <mark>."""
+    pattern = re.compile("|".join(re.escape(word) for word in words), re.IGNORECASE) if words else None
+    first = pattern.search(text) if pattern else None
+    start = max(0, first.start() - BEFORE) if first and first.end() > length else 0
+    shown = text[start : start + length].strip()
+    shown = ("…" if start else "") + shown + ("…" if start + length < len(text) else "")
+    if pattern is None:
+        return escape(shown)
+    pieces, end = [], 0
+    for match in pattern.finditer(shown):
+        pieces += [escape(shown[end : match.start()]), mark_safe("<mark>"), escape(match.group()), mark_safe("</mark>")]
+        end = match.end()
+    return mark_safe("".join([*pieces, escape(shown[end:])]))  # noqa: S308 - every piece is escaped above
+
+
+@register.filter
+def facet_value(value: str, facet: str) -> str:
+    """A value of a facet in the reader's words."""
+    return value_name(facet, value)

@@ -1,0 +1,85 @@
+"""Writes the index of a version, a record at a time; it appears only when it is whole."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import uuid
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from workers.data.index import facts
+
+FORMAT = 1
+MAXIMUM_VALUES = 60_000
+"""Distinct values of one facet that are told apart; those that come later count as `OTHER`."""
+OTHER = 65_535
+TYPES = {"H": numpy.uint16, "I": numpy.uint32, "Q": numpy.uint64, "f": numpy.float32, "i": numpy.int32}
+
+
+class IndexBuilder:
+    """`add` every record in order, then `finish`; `discard` when it comes to nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+        self._temporary.mkdir(parents=True)
+        self._words = (self._temporary / "words.bin").open("wb")
+        self._codes = [array("H") for _ in facts.CATEGORIES]
+        self._known: list[dict[str, int]] = [{"": 0} for _ in facts.CATEGORIES]
+        self._numbers: list[array[Any]] = [array(code) for code in facts.NUMBERS.values()]
+        self._keys, self._digests = array("Q"), array("Q")
+        self._lines, self._texts = array("Q", [0]), array("Q", [0])
+
+    def add(self, data: dict[str, Any], size: int, digest: str, words: str, language: str) -> None:
+        """A slim record, the bytes of its line, its content digest (hex), its words and its language."""
+        text = words[: facts.TEXT_LIMIT].replace("\x00", "").lower().encode() + b"\x00"
+        self._words.write(text)
+        self._texts.append(self._texts[-1] + len(text))
+        self._lines.append(self._lines[-1] + size)
+        self._keys.append(key_number(data["id"]))
+        self._digests.append(int(digest[:16], 16))
+        for codes, known, value in zip(self._codes, self._known, facts.categories(data, language), strict=True):
+            code = known.get(value)
+            if code is None:
+                code = self._number(known, value)
+            codes.append(code)
+        for column, number in zip(self._numbers, facts.numbers(data, len(words), size), strict=True):
+            column.append(number)
+
+    def _number(self, known: dict[str, int], value: str) -> int:
+        value = value[: facts.LONGEST_VALUE]
+        if value not in known:
+            if len(known) >= MAXIMUM_VALUES:
+                return OTHER
+            known[value] = len(known)
+        return known[value]
+
+    def finish(self) -> Path:
+        """The finished folder. Two builders of the same content may race; the first one's index stays."""
+        self._words.close()
+        columns = dict(zip((*facts.CATEGORIES, *facts.NUMBERS), (*self._codes, *self._numbers), strict=True))
+        columns |= {"key": self._keys, "digest": self._digests, "lines": self._lines, "texts": self._texts}
+        for name, values in columns.items():
+            numpy.save(self._temporary / f"{name}.npy", numpy.frombuffer(values, dtype=TYPES[values.typecode]))
+        vocabulary = {name: list(known) for name, known in zip(facts.CATEGORIES, self._known, strict=True)}
+        head = {"format": FORMAT, "count": len(self._keys), "values": vocabulary}
+        (self._temporary / "index.json").write_text(json.dumps(head, ensure_ascii=False), encoding="utf-8")
+        try:
+            self._temporary.rename(self.folder)
+        except OSError:
+            self.discard()
+        return self.folder
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError):
+            self._words.close()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def key_number(key: str) -> int:
+    """64 bits of an id's hash."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
