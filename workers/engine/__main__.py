@@ -15,6 +15,7 @@ from socket import socket
 from pydantic import ValidationError
 
 from workers.data.templates import load_template
+from workers.engine.cache import sweep
 from workers.engine.choose import Loaded, load_engine, threads
 from workers.engine.engines.base import EngineError, Sampling
 from workers.engine.generation import Served
@@ -34,6 +35,8 @@ def main(argv: list[str]) -> int:
         print(f"usage: python -m workers.engine engine.json ({error})", file=sys.stderr)
         return EXIT_BAD_INPUT
     be_polite(run)
+    for path in sweep(Path(run.cache_dir)):
+        print(f"swept {path.name}, which a killed engine left behind", flush=True)
     for path in (Path(run.ready_file), error_file(run)):
         path.unlink(missing_ok=True)
     try:

@@ -6,9 +6,6 @@ the order of the half-split one (i, i + head/2); the rows are permuted according
 """
 
 import hashlib
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Quantization
 
+from workers.engine.cache import filled
 from workers.engine.checkpoint import Checkpoint, head_size, rope_parameters
 from workers.engine.vocabulary import Vocabulary
 from workers.spec.errors import UserError
@@ -102,28 +100,10 @@ def export(checkpoint: Checkpoint, weights: str, cache_dir: Path) -> Path:
     """The path of the GGUF file for this checkpoint, written now unless the cache has it."""
     architecture = family(checkpoint)
     key = hashlib.sha256(f"{checkpoint.digest()} {weights} {EXPORTER_VERSION}".encode()).hexdigest()[:32]
-    folder = cache_dir / "gguf" / key
-    if (folder / "model.gguf").exists():
-        return folder / "model.gguf"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
-        _write(checkpoint, architecture, weights, temporary / "model.gguf")
-        _publish(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    folder = filled(
+        cache_dir / "gguf" / key, lambda temporary: _write(checkpoint, architecture, weights, temporary / "model.gguf")
+    )
     return folder / "model.gguf"
-
-
-def _publish(temporary: Path, folder: Path) -> None:
-    with (temporary / "model.gguf").open("rb") as file:
-        os.fsync(file.fileno())
-    try:
-        temporary.rename(folder)
-    except OSError:
-        # Another process wrote the same bytes first; theirs serve as well.
-        if not (folder / "model.gguf").exists():
-            raise
 
 
 def _write(checkpoint: Checkpoint, architecture: str, weights: str, path: Path) -> None:

@@ -1,10 +1,9 @@
 """Writes a checkpoint with its adapter merged as a plain model folder, for engines that cannot do it themselves."""
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
+from workers.engine.cache import filled
 from workers.engine.checkpoint import Checkpoint, read_safetensors_index
 
 
@@ -12,21 +11,15 @@ def merged_folder(checkpoint: Checkpoint, cache_dir: Path) -> Path:
     """The model folder to load: the checkpoint's own when it has no adapter, else a merged copy from the cache."""
     if checkpoint.adapter is None:
         return checkpoint.folder
-    folder = cache_dir / "merged" / checkpoint.digest()[:32]
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
+
+    def write(temporary: Path) -> None:
         for path in sorted(checkpoint.folder.iterdir()):
             if path.suffix == ".safetensors":
                 _write_shard(checkpoint, path, temporary / path.name)
             elif path.suffix in (".json", ".jinja", ".txt", ".model"):
                 shutil.copy2(path, temporary / path.name)
-        os.rename(temporary, folder)  # noqa: PTH104  (fails when the folder exists; replace would not)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+
+    return filled(cache_dir / "merged" / checkpoint.digest()[:32], write)
 
 
 def _write_shard(checkpoint: Checkpoint, source: Path, target: Path) -> None:
