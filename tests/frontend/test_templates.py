@@ -1,5 +1,6 @@
 """The shell obeys the content security policy by construction, and its parts render."""
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -104,6 +105,21 @@ def test_entry_links_styles_and_preloads_of_its_imports(monkeypatch: pytest.Monk
     monkeypatch.setattr(assets, "DIST", tmp_path)
     found = re.findall(r'(?:href|src)="/static/([^"]+)"', assets.entry("chat"))
     assert found == ["a-1.css", "chat-1.css", "b-1.js", "a-1.js", "chat-1.js"]
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_new_build_is_noticed_in_development_and_read_once_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any, debug: bool
+) -> None:
+    settings.DEBUG = debug
+    monkeypatch.setattr(assets, "DIST", tmp_path)
+    manifest = tmp_path / ".vite" / "manifest.json"
+    manifest.parent.mkdir()
+    manifest.write_text('{"chat.js": {"file": "chat-1.js"}}')
+    os.utime(manifest, (1, 1))
+    assert assets.asset("chat.js") == "/static/chat-1.js"
+    manifest.write_text('{"chat.js": {"file": "chat-2.js"}}')
+    assert assets.asset("chat.js") == f"/static/chat-{2 if debug else 1}.js"
 
 
 def test_unknown_icon_is_drawn_as_a_mark_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,7 @@
 """Template tags for what `vite build` makes: hashed files, the tags of an entry, and inlined icons.
 
-The manifest is read again when it changes, so a rebuilt front end needs no restart. Without a build the pages still
-render, unstyled, and the log says what to run.
+In development (SHUYUAN_DEBUG) the manifest is read again when it changes, so a rebuilt front end needs no restart; else it is
+read once, as the static files are. Without a build the pages still render, unstyled, and the log says what to run.
 """
 
 import json
@@ -37,7 +37,7 @@ def _say_missing(path: Path) -> None:
 def _read(name: str) -> dict[str, Any]:
     path = DIST / name
     try:
-        return _load(path, path.stat().st_mtime_ns)
+        return _load(path, path.stat().st_mtime_ns if settings.DEBUG else 0)
     except FileNotFoundError:
         _say_missing(path)
         return {}
