@@ -38,8 +38,8 @@ def database(url: str, data: Path) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
         "PORT": parts.port or "",
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
+        # Every request has a thread of its own under ASGI: a connection that outlived it would never be used again.
+        "CONN_MAX_AGE": 0,
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -76,7 +76,7 @@ def gateway_view(*methods: str) -> Callable[[View], View]:
             try:
                 if request.method not in methods:
                     raise GatewayError(405, f"Use {' or '.join(methods)} here.", code="method_not_allowed")
-                caller = await sync_to_async(authenticate)(request)
+                caller = await database_sync_to_async(authenticate)(request)
                 if wait := await seconds_to_wait(caller.name):
                     raise GatewayError(429, "Too many requests with this key; wait a little.", code="rate_limit", wait=wait)
                 return await view(request, caller, *args, **kwargs)
@@ -133,7 +133,8 @@ def find_deployment(caller: Caller, name: str) -> Deployment:
 
 @gateway_view("GET")
 async def models(request: HttpRequest, caller: Caller) -> HttpResponseBase:
-    rows = [row async for row in usable_deployments(caller.user).filter(wanted=Wanted.RUNNING).order_by("name", "pk")]
+    running = usable_deployments(caller.user).filter(wanted=Wanted.RUNNING).order_by("name", "pk")
+    rows: list[Deployment] = await database_sync_to_async(list)(running)
     count: dict[str, int] = {}
     for row in rows:
         count[row.name] = count.get(row.name, 0) + 1
@@ -142,7 +143,7 @@ async def models(request: HttpRequest, caller: Caller) -> HttpResponseBase:
 
 @gateway_view("GET")
 async def model(request: HttpRequest, caller: Caller, name: str) -> HttpResponseBase:
-    return JsonResponse(describe(await sync_to_async(find_deployment)(caller, name), alone="/" not in name))
+    return JsonResponse(describe(await database_sync_to_async(find_deployment)(caller, name), alone="/" not in name))
 
 
 def describe(row: Deployment, *, alone: bool) -> dict[str, Any]:
@@ -194,7 +195,7 @@ async def read_request(request: HttpRequest, caller: Caller) -> tuple[bytes, dic
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise GatewayError(400, "Name a model: GET /v1/models lists those you may use.", code="missing_model", param="model")
-    return raw, body, await sync_to_async(find_deployment)(caller, name)
+    return raw, body, await database_sync_to_async(find_deployment)(caller, name)
 
 
 async def forward(request: HttpRequest, caller: Caller, path: str) -> HttpResponseBase:

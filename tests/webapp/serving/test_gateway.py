@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from django.db import connection
 
 from tests.webapp.serving.double import Double
 from webapp.accounts.models import User, Workspace
@@ -116,7 +117,12 @@ def test_request_waits_for_an_engine_that_is_starting(client: Any, ready: Deploy
     import threading
 
     Deployment.objects.filter(pk=ready.pk).update(health=Health.STARTING)
-    timer = threading.Timer(0.5, lambda: Deployment.objects.filter(pk=ready.pk).update(health=Health.READY))
+
+    def start() -> None:
+        Deployment.objects.filter(pk=ready.pk).update(health=Health.READY)
+        connection.close()
+
+    timer = threading.Timer(0.5, start)
     timer.start()
     answer = client.chat.completions.create(model="shop-1", messages=ask(count=2))
     timer.join()
