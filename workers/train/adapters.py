@@ -28,6 +28,8 @@ def add_lora(core: PreTrainedModel, lora: Lora, *, base_name: str, token_indices
         lora_alpha=lora.alpha if lora.alpha is not None else 2 * lora.rank,
         lora_dropout=lora.dropout,
         target_modules=lora.targets or "all-linear",
+        use_rslora=lora.variant == "rslora",
+        use_dora=lora.variant == "dora",
         trainable_token_indices=_embeddings(core, token_indices, tied) if token_indices else None,
         bias="none",
         task_type="CAUSAL_LM",

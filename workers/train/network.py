@@ -59,6 +59,12 @@ class Network:
             self.core.activation_checkpointing_enable({"use_reentrant": False})
             self.core.train()
 
+    def compile_feed_forward(self) -> None:
+        """Fuse the element-wise work of the feed-forward layers; attention changes its shapes with every step and stays."""
+        for module in self.core.modules():
+            if hasattr(module, "act_fn") or type(module).__name__.endswith("MLP"):
+                module.compile(dynamic=True)
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         was_training = self.core.training

@@ -53,19 +53,19 @@ class Documents:
 
 
 class StepPlan:
-    """Which documents each step learns: a pure function of (seed, step), so that a resumed run sees the same ones."""
+    """Which units each step learns: a pure function of (seed, step), so that a resumed run sees the same ones."""
 
-    def __init__(self, documents: Documents, tokens_per_step: int, seed: int) -> None:
-        self._lengths = documents.lengths
-        total = int(self._lengths.sum())
-        self.steps_per_epoch = max(1, min(round(total / tokens_per_step), len(documents)))
+    def __init__(self, lengths: np.ndarray, tokens_per_step: int, seed: int) -> None:
+        self._lengths = lengths
+        total = int(lengths.sum())
+        self.steps_per_epoch = max(1, min(round(total / tokens_per_step), len(lengths)))
         self._seed = seed
         self._epoch = -1
         self._order = np.zeros(0, dtype=np.int64)
         self._cuts = np.zeros(0, dtype=np.int64)
 
-    def documents_of(self, step: int) -> np.ndarray:
-        """Indices of the documents of `step` (0, 1, …), in the order in which they are packed."""
+    def units_of(self, step: int) -> np.ndarray:
+        """Indices of the units of `step` (0, 1, …), in the order in which they are packed."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._deal(epoch)
@@ -77,7 +77,7 @@ class StepPlan:
         ends = np.cumsum(self._lengths[self._order])
         targets = ends[-1] * np.arange(1, self.steps_per_epoch) / self.steps_per_epoch
         inner = np.searchsorted(ends, targets) + 1
-        # Every step gets at least one document, also where one document is longer than a step.
+        # Every step gets at least one unit, also where one unit is longer than a step.
         floor = np.arange(1, self.steps_per_epoch)
         inner = np.minimum(np.maximum(inner, floor), len(self._order) - floor[::-1])
         self._cuts = np.maximum.accumulate(np.concatenate([[0], inner, [len(self._order)]]))

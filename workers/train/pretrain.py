@@ -18,6 +18,7 @@ from workers.train.adapters import merge_adapter
 from workers.train.inputs import datasets_of, model_folder, model_input
 from workers.train.loop import Loop
 from workers.train.network import Network
+from workers.train.objective import Answers
 from workers.train.output import publish_folder
 from workers.train.packing import Documents
 from workers.train.session import Session, parameter_count, run_job
@@ -54,26 +55,27 @@ class PretrainJob:
         self.choices = _choices(self.session, model)
         self.network = Network(model, self.session.device, self.choices["precision"])
 
+    @property
+    def longest(self) -> int:
+        return int(self.documents.lengths.max())
+
     def loop(self) -> Loop:
         return Loop(
-            program=self.program,
-            network=self.network,
-            documents=self.documents,
-            held_out=self.aside,
+            session=self.session,
+            objective=Answers(self.network, self.documents, self.aside, self.template.decode),
             recipe=_recipe(self.spec, self.documents, self.network, continued=self.base is not None),
-            store=self.session.store,
-            saving=self.spec.saving,
             choices=self.choices,
-            began=self.session.began,
         )
 
     def save(self, loop: Loop) -> dict[str, Any]:
         self.program.phase("saving")
         folder = self.program.run.output_dir / "model"
         dtype = models.stored_dtype(self.base) if self.base is not None else torch.float32
-        with publish_folder(folder) as temporary:
-            models.save_model(self.network.core, temporary, source=self.source, template=self.template, dtype=dtype)
-        self.program.artifact("model", folder)
+        with self.session.writing(self.network.core) as writes:
+            if writes:
+                with publish_folder(folder) as temporary:
+                    models.save_model(self.network.core, temporary, source=self.source, template=self.template, dtype=dtype)
+                self.program.artifact("model", folder)
         return self.session.result(
             loop,
             method="pretrain",
@@ -125,15 +127,13 @@ def _recipe(spec: PretrainSpec, documents: Documents, network: Network, *, conti
     else:
         wanted = total if continued else min(max(total, TOKENS_PER_PARAMETER * parameters), MOST_EPOCHS * total)
     rate = recipe.choose_learning_rate(given, parameters, "full")
-    return recipe.Recipe(
+    return recipe.make_recipe(
+        given,
         total_steps=max(1, round(wanted / per_step)),
         tokens_per_step=per_step,
-        micro_batch_tokens=recipe.choose_micro_batch(network.core, per_step, network.device),
         learning_rate=rate if given.learning_rate is not None or not continued else rate / 3,
-        warmup_fraction=given.warmup_fraction,
-        schedule=given.schedule,
-        weight_decay=given.weight_decay,
-        clip_norm=given.clip_norm,
+        core=network.core,
+        device=network.device,
         time_budget_seconds=spec.time_budget_seconds,
         seed=spec.seed,
     )

@@ -33,6 +33,7 @@ class Recipe:
     clip_norm: float
     time_budget_seconds: float | None
     seed: int
+    optimizer: str = "adamw"
 
     def rate(self, step: int) -> float:
         """Learning rate of `step` (0, 1, …): linear warm-up, then the schedule down to zero."""
@@ -52,11 +53,39 @@ class Recipe:
         return asdict(self)
 
 
+def make_recipe(
+    given: Optimisation,
+    *,
+    total_steps: int,
+    tokens_per_step: int,
+    learning_rate: float,
+    core: torch.nn.Module,
+    device: torch.device,
+    time_budget_seconds: float | None,
+    seed: int,
+    passes: int = 1,
+) -> Recipe:
+    """The rest of the numbers. `passes`: sequences that are learnt at once for each unit (2 for a pair of answers)."""
+    return Recipe(
+        total_steps=total_steps,
+        tokens_per_step=tokens_per_step,
+        micro_batch_tokens=given.micro_batch_tokens or choose_micro_batch(core, tokens_per_step, device) // passes,
+        learning_rate=learning_rate,
+        warmup_fraction=given.warmup_fraction,
+        schedule=given.schedule,
+        weight_decay=given.weight_decay,
+        clip_norm=given.clip_norm,
+        time_budget_seconds=time_budget_seconds,
+        seed=seed,
+        optimizer=given.optimizer,
+    )
+
+
 def choose_learning_rate(given: Optimisation, parameters: int, method: str) -> float:
     if given.learning_rate is not None:
         return given.learning_rate
     full = 1e-3 * (max(parameters, 1_000_000) / 1e6) ** -0.4
-    return float(f"{min(3e-3, 10 * full) if method == 'lora' else full:.2g}")
+    return float(f"{min(3e-3, 10 * full) if method in ('lora', 'qlora') else full:.2g}")
 
 
 def choose_tokens_per_step(given: Optimisation, total_tokens: int, mean_length: float, examples: int) -> int:

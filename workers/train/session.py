@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +17,15 @@ from workers.program import Program, write_json
 from workers.spec.base import Spec
 from workers.spec.run import RunFile
 from workers.train.checkpoint import Checkpoint, CheckpointStore
+from workers.train.figures import weights_of
 from workers.train.inputs import datasets_of
 from workers.train.loop import Loop
 from workers.train.machine import describe
 from workers.train.models import context_length
+from workers.train.network import Network
 from workers.train.output import folder_digest
 from workers.train.recipe import must_recompute
+from workers.train.team import Team, gather, share_out
 
 FINISHED = "finished.json"
 
@@ -31,41 +36,66 @@ class Session:
     def __init__(self, program: Program, spec: Any) -> None:
         self.program, self.spec = program, spec
         self.began = time.monotonic()
+        self.team = Team(program.run.device)
+        self.home = self.team.home(program.run.run_dir)
         self.digest = run_digest(program.run, spec)
-        self.store = CheckpointStore(program.run.run_dir / "checkpoints", digest=self.digest, keep=spec.saving.keep)
-        torch.set_num_threads(max(program.run.threads, 1))
-        self.device = torch.device(program.run.device)
+        self.store = CheckpointStore(self.home / "checkpoints", digest=self.digest, keep=spec.saving.keep)
+        torch.set_num_threads(max(program.run.threads // self.team.size, 1))
+        self.device = self.team.device
         self.checkpoint = self._find_checkpoint()
 
     def _find_checkpoint(self) -> Checkpoint | None:
+        """The first process clears what an earlier first attempt left, before any other looks."""
         if self.program.run.attempt > 1:
             return self.store.latest()
-        self.store.clear()
-        (self.program.run.run_dir / FINISHED).unlink(missing_ok=True)
+        if self.team.first:
+            self.store.clear()
+            shutil.rmtree(self.home / "best", ignore_errors=True)
+            for name in (FINISHED, "pissa.safetensors"):
+                (self.home / name).unlink(missing_ok=True)
+        self.team.wait()
         return None
 
     def finished(self) -> Mapping[str, Any] | None:
         """The result of an attempt that was killed after it had written everything."""
-        path = self.program.run.run_dir / FINISHED
+        path = self.home / FINISHED
         if not path.is_file():
             return None
         done = json.loads(path.read_text(encoding="utf-8"))
         return done["result"] if done["digest"] == self.digest else None
 
+    def shape(self, network: Network, choices: dict[str, Any], longest: int) -> None:
+        """Before the optimiser is made: recompute, compile and share out as the spec and the memory ask."""
+        given = self.spec.optimisation
+        if "recompute" not in choices:
+            asked = given.gradient_checkpointing
+            choices["recompute"] = asked == "on" or (asked == "auto" and must_recompute(network.core, longest, self.device))
+        if choices["recompute"]:
+            network.recompute_activations()
+        if given.compile == "on":
+            network.compile_feed_forward()
+        parallel = getattr(self.spec, "parallel", None)
+        if parallel is not None and parallel.shard != "none" and self.team.size > 1:
+            share_out(network.core, parallel, self.team)
+
     def run_loop(self, loop: Loop) -> None:
-        longest = int(loop.documents.lengths.max())
-        if "recompute" not in loop.choices:
-            loop.choices["recompute"] = must_recompute(loop.network.core, longest, self.device)
-        if loop.choices["recompute"]:
-            loop.network.recompute_activations()
         if self.checkpoint is not None:
             loop.restore(self.checkpoint)
         self.program.phase("training")
         loop.run()
 
+    @contextmanager
+    def writing(self, core: PreTrainedModel) -> Iterator[bool]:
+        """Bring weights that are shared out together; whether this process is the one that writes."""
+        gather(core)
+        yield self.team.first
+        self.team.wait()
+
     def result(self, loop: Loop, *, method: str, folder: Path, template: ChatTemplate, **more: Any) -> dict[str, Any]:
         """The record of the run, from which it can be repeated. Written to disk before the checkpoints are removed."""
         count, core = loop.count, loop.network.core
+        if not self.team.first:
+            return {}
         result = {
             "method": method,
             "steps": count.step,
@@ -74,6 +104,9 @@ class Session:
             "final_loss": count.final_loss,
             "held_out_loss": count.held_out_loss,
             "first_held_out_loss": count.first_held_out_loss,
+            "best_step": count.best_step,
+            **{f"held_out_{name}": value for name, value in loop.held_out_figures.items() if name != "loss"},
+            "memory": loop.memory_parts,
             "seconds": round(count.seconds, 3),
             "tokens_per_second": round(count.tokens / max(count.training_seconds, 1e-9), 1),
             "processor_seconds": round(count.processor_seconds, 2),
@@ -88,6 +121,7 @@ class Session:
                 "precision": loop.network.precision,
                 "layout": "packed" if loop.network.packed else "padded",
                 "device": str(self.device),
+                "processes": self.team.size,
                 "versions": describe(),
                 "datasets": [{"name": item.name, "sha256": item.sha256} for item in datasets_of(self.program.run)],
             },
@@ -95,8 +129,9 @@ class Session:
             "weights_sha256": folder_digest(folder, "*.safetensors"),
             **more,
         }
-        write_json(self.program.run.run_dir / FINISHED, {"digest": self.digest, "result": result})
+        write_json(self.home / FINISHED, {"digest": self.digest, "result": result})
         self.store.clear()
+        shutil.rmtree(self.home / "best", ignore_errors=True)
         return result
 
 
@@ -104,6 +139,12 @@ class TrainingJob(Protocol):
     """What a method that trains a model brings; a new one (DPO, …) is another class of this shape."""
 
     session: Session
+    network: Network
+    choices: dict[str, Any]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
 
     def prepare(self) -> None: ...
 
@@ -116,14 +157,18 @@ def run_job(job: TrainingJob) -> Mapping[str, Any]:
     if (done := job.session.finished()) is not None:
         return done
     job.prepare()
+    job.session.shape(job.network, job.choices, job.longest)
     loop = job.loop()
     job.session.run_loop(loop)
     return job.save(loop)
 
 
+ADDED = ("lora_", "trainable_tokens")
+
+
 def parameter_count(core: PreTrainedModel) -> int:
     """Weights of the model itself; adapters put into it are not counted."""
-    return sum(item.numel() for name, item in core.named_parameters() if "lora_" not in name and "trainable_tokens" not in name)
+    return sum(weights_of(item) for name, item in core.named_parameters() if not any(part in name for part in ADDED))
 
 
 def run_digest(run: RunFile, spec: Spec) -> str:

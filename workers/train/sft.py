@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from workers.data.records import read_records
 from workers.data.templates import ChatTemplate, load_template
@@ -16,14 +14,14 @@ from workers.spec.record import Record
 from workers.spec.run import ModelInput
 from workers.spec.train import SftSpec
 from workers.train import examples, held_out, models, recipe, sampling
-from workers.train.adapters import add_lora, merge_adapter
 from workers.train.examples import Dropped, Tokens
 from workers.train.inputs import datasets_of, model_folder
 from workers.train.loop import Loop
 from workers.train.network import Network
-from workers.train.output import publish_folder
+from workers.train.objective import Answers
 from workers.train.packing import Documents
-from workers.train.session import Session, parameter_count, run_job
+from workers.train.policy import Policy
+from workers.train.session import Session, run_job
 
 EXAMPLES_PER_STEP = 32
 PREVIEWED = 3
@@ -46,7 +44,6 @@ class SftJob:
         self.base: ModelInput = self.program.run.model("base_model")
         self.folder = model_folder(self.base)
         self.dropped = Dropped()
-        self.adapted: Any = None
 
     def prepare(self) -> None:
         self.program.phase("loading")
@@ -54,16 +51,11 @@ class SftJob:
         records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
         how = {"instruction": self.spec.instruction, "system_prompt": self.spec.system_prompt}
         first = self._first_examples(records, how)
-        core = models.load_model(self.folder)
-        if self.base.adapter_path is not None:
-            core = merge_adapter(core, self.base.adapter_path)
-        models.match_vocabulary(core, self.template)
-        if self.session.checkpoint is not None:
-            self.choices: dict[str, Any] = self.session.checkpoint.state["choices"]
-        else:
-            self.choices = self._choose(core)
+        self.policy = Policy(self.session, self.spec.lora, self.template)
+        core = self.policy.open_base()
+        self.choices = self.policy.choose(core)
         self.choices["instruction"] = how["instruction"]
-        self.network = self._network(core, first)
+        self.network = self.policy.prepare(core, lambda network: self._examine_base(network, first))
         self.program.phase("tokenising")
         encoded = examples.encode_records(self.program, self.template, records, self.dropped, **how)
         self._select(encoded, models.context_length(core))
@@ -95,35 +87,6 @@ class SftJob:
         self.program.sample("warning", code=code, message=message, **details)
 
     # Choosing
-
-    def _choose(self, core: Any) -> dict[str, Any]:
-        parameters = parameter_count(core)
-        method = self.spec.method
-        if method == "auto":
-            method = "full" if parameters < recipe.FULL_BELOW else "lora"
-        size = core.config.get_text_config().hidden_size
-        precision = recipe.choose_precision(self.spec.optimisation.precision, parameters, size, self.session.device)
-        return {"method": method, "precision": precision}
-
-    def _network(self, core: Any, first: Documents) -> Network:
-        """The model ready to learn. Its loss before the first step is reported at once."""
-        precision = self.choices["precision"]
-        # A frozen base may lie in bf16; weights that are learnt need the finer steps of f32.
-        frozen_half = self.choices["method"] == "lora" and precision == "bfloat16"
-        core = core.to(torch.bfloat16 if frozen_half else torch.float32)
-        network = Network(core, self.session.device, precision)
-        if "untrained_tokens" not in self.choices:
-            self.choices["untrained_tokens"] = self._examine_base(network, first)
-        if self.choices["method"] == "lora":
-            self.adapted = add_lora(
-                core,
-                self.spec.lora,
-                base_name=self.base.name,
-                token_indices=self.choices["untrained_tokens"],
-                seed=self.spec.seed,
-            )
-        core.train()
-        return network
 
     def _examine_base(self, network: Network, first: Documents) -> list[int]:
         """First point of the loss curve, and the template's special tokens that the base never learnt.
@@ -196,17 +159,16 @@ class SftJob:
 
     # Training
 
+    @property
+    def longest(self) -> int:
+        return int(self.documents.lengths.max())
+
     def loop(self) -> Loop:
         return Loop(
-            program=self.program,
-            network=self.network,
-            documents=self.documents,
-            held_out=self.aside,
+            session=self.session,
+            objective=Answers(self.network, self.documents, self.aside, self.template.decode),
             recipe=self._recipe(),
-            store=self.session.store,
-            saving=self.spec.saving,
             choices=self.choices,
-            began=self.session.began,
             look=self._look(),
         )
 
@@ -215,16 +177,13 @@ class SftJob:
         per_step = recipe.choose_tokens_per_step(given, total, float(self.documents.lengths.mean()), EXAMPLES_PER_STEP)
         epochs = self.spec.epochs or recipe.choose_epochs(len(self.documents))
         self.choices["epochs"] = epochs
-        parameters = parameter_count(self.network.core)
-        return recipe.Recipe(
+        return recipe.make_recipe(
+            given,
             total_steps=max(1, round(epochs * total / per_step)),
             tokens_per_step=per_step,
-            micro_batch_tokens=recipe.choose_micro_batch(self.network.core, per_step, self.session.device),
-            learning_rate=recipe.choose_learning_rate(given, parameters, self.choices["method"]),
-            warmup_fraction=given.warmup_fraction,
-            schedule=given.schedule,
-            weight_decay=given.weight_decay,
-            clip_norm=given.clip_norm,
+            learning_rate=recipe.choose_learning_rate(given, self.choices["parameters"], self.choices["method"]),
+            core=self.network.core,
+            device=self.session.device,
             time_budget_seconds=self.spec.time_budget_seconds,
             seed=self.spec.seed,
         )
@@ -242,11 +201,7 @@ class SftJob:
 
     def save(self, loop: Loop) -> dict[str, Any]:
         self.program.phase("saving")
-        name = "adapter" if self.adapted is not None else "model"
-        folder = self.program.run.output_dir / name
-        with publish_folder(folder) as temporary:
-            self._write(temporary)
-        self.program.artifact(name, folder)
+        folder = self.policy.save()
         return self.session.result(
             loop,
             method=self.choices["method"],
@@ -257,13 +212,3 @@ class SftJob:
             dropped=dict(self.dropped.counts),
             instruction=self.choices["instruction"],
         )
-
-    def _write(self, folder: Path) -> None:
-        core = self.network.core
-        if self.adapted is not None:
-            self.adapted.save_pretrained(str(folder), save_embedding_layers=False)
-            (folder / "README.md").unlink(missing_ok=True)
-            models.copy_tokenizer(self.folder, folder)
-            return
-        dtype = models.stored_dtype(self.folder)
-        models.save_model(core, folder, source=self.folder, template=self.template, dtype=dtype)

@@ -11,25 +11,25 @@ def some_documents(count: int = 97) -> Documents:
 
 def test_an_epoch_holds_every_document_once_and_steps_are_about_equal() -> None:
     documents = some_documents()
-    plan = StepPlan(documents, tokens_per_step=200, seed=0)
+    plan = StepPlan(documents.lengths, tokens_per_step=200, seed=0)
     for epoch in range(3):
-        steps = [plan.documents_of(epoch * plan.steps_per_epoch + step) for step in range(plan.steps_per_epoch)]
+        steps = [plan.units_of(epoch * plan.steps_per_epoch + step) for step in range(plan.steps_per_epoch)]
         assert sorted(np.concatenate(steps).tolist()) == list(range(len(documents)))
         assert all(abs(documents.lengths[step].sum() - 200) <= 60 for step in steps)
 
 
 def test_what_a_step_learns_depends_on_seed_and_step_only() -> None:
     documents = some_documents()
-    forward, jumping = StepPlan(documents, 200, seed=3), StepPlan(documents, 200, seed=3)
-    expected = [forward.documents_of(step).tolist() for step in range(30)]
-    assert [jumping.documents_of(step).tolist() for step in (29, 4, 17)] == [expected[29], expected[4], expected[17]]
-    assert StepPlan(documents, 200, seed=4).documents_of(0).tolist() != expected[0]
+    forward, jumping = StepPlan(documents.lengths, 200, seed=3), StepPlan(documents.lengths, 200, seed=3)
+    expected = [forward.units_of(step).tolist() for step in range(30)]
+    assert [jumping.units_of(step).tolist() for step in (29, 4, 17)] == [expected[29], expected[4], expected[17]]
+    assert StepPlan(documents.lengths, 200, seed=4).units_of(0).tolist() != expected[0]
 
 
 def test_a_document_longer_than_a_step_stands_alone() -> None:
     documents = Documents.of([([1] * 500, None), ([2] * 5, None), ([3] * 5, None)])
-    plan = StepPlan(documents, tokens_per_step=64, seed=0)
-    assert all(len(plan.documents_of(step)) == 1 for step in range(plan.steps_per_epoch))
+    plan = StepPlan(documents.lengths, tokens_per_step=64, seed=0)
+    assert all(len(plan.units_of(step)) == 1 for step in range(plan.steps_per_epoch))
 
 
 def test_micro_batches_keep_the_limit_and_lose_nothing() -> None:

@@ -79,7 +79,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(pretrain: Maker, monk
 
     monkeypatch.setattr(Network, "learn", lambda *_: float("nan"))
     run = pretrain(epochs=1)
-    with pytest.raises(UserError, match="lower the learning rate"):
+    with pytest.raises(UserError, match="Lower the learning rate"):
         run.here()
 
 

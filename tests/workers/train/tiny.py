@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from workers.spec.run import RunFile
 from workers.spec.train import Architecture
 from workers.train import models
 from workers.train.registry import find_method
+from workers.train.session import Session
 from workers.train.tokenizer import learn, write_folder
 
 ROOT = Path(__file__).parents[3]
@@ -112,6 +115,19 @@ class Run:
         program = self.program()
         try:
             return dict(find_method(self.kind)(program))
+        finally:
+            program.events._file.close()
+
+    @contextmanager
+    def prepared(self, job_class: Any, spec_class: Any) -> Iterator[Any]:
+        """The job of this run before its first step."""
+        program = self.program()
+        try:
+            spec = spec_class.model_validate(self.spec)
+            job = job_class(Session(program, spec), spec)
+            job.prepare()
+            job.session.shape(job.network, job.choices, job.longest)
+            yield job
         finally:
             program.events._file.close()
 

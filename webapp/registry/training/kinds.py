@@ -19,6 +19,7 @@ from workers.spec.base import Spec
 from workers.spec.run import DatasetInput
 from workers.spec.train import PretrainSpec, SftSpec, TokenizerSpec
 
+ADAPTED = {"lora", "qlora"}
 FIGURES = (
     "steps", "tokens", "supervised_tokens", "final_loss", "held_out_loss", "first_held_out_loss", "seconds",
     "tokens_per_second", "trainable_parameters", "examples", "held_out_examples", "documents", "dropped", "instruction",
@@ -53,7 +54,7 @@ def training_inputs(job: Job) -> dict[str, Any]:
 
 def training_finished(job: Job) -> None:
     result = job.result or {}
-    folder = paths.output_dir(job.pk) / ("adapter" if result.get("method") == "lora" else "model")
+    folder = paths.output_dir(job.pk) / ("adapter" if result.get("method") in ADAPTED else "model")
     base = _base(job)
     register_model(
         workspace=job.workspace,
@@ -88,7 +89,7 @@ def _made_kind(job: Job, method: str) -> str:
         return ModelKind.TOKENIZER
     if job.kind == "pretrain":
         return ModelKind.BASE
-    return ModelKind.ADAPTER if method == "lora" else ModelKind.TUNED
+    return ModelKind.ADAPTER if method in ADAPTED else ModelKind.TUNED
 
 
 def _languages(job: Job) -> list[str]:
@@ -106,14 +107,14 @@ TRAINING_KINDS: list[tuple[str, Any, type[Spec], str, list[str]]] = [
         _("Fine-tuning"),
         SftSpec,
         "adjustments",
-        ["loss", "held_out_loss", "learning_rate", "tokens_per_second", "grad_norm"],
+        ["loss", "held_out_loss", "learning_rate", "tokens_per_second", "grad_norm", "mfu"],
     ),
     (
         "pretrain",
         _("Pre-training"),
         PretrainSpec,
         "books",
-        ["loss", "held_out_loss", "learning_rate", "tokens_per_second", "grad_norm"],
+        ["loss", "held_out_loss", "learning_rate", "tokens_per_second", "grad_norm", "mfu"],
     ),
     ("tokenizer", _("Tokenizer"), TokenizerSpec, "alphabet-latin", []),
 ]

@@ -1,0 +1,70 @@
+"""The optimisers that a run can choose, and their state as plain tensors for checkpoints."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def make_optimizer(name: str, parameters: Mapping[str, torch.nn.Parameter], weight_decay: float) -> torch.optim.Optimizer:
+    """Weight decay holds for matrices only."""
+    matrices = [item for item in parameters.values() if item.ndim >= 2]
+    vectors = [item for item in parameters.values() if item.ndim < 2]
+    given = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [group for group in given if group["params"]]
+    if name == "adamw_8bit":
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(groups, lr=1e-3, betas=(0.9, 0.95))
+    if name == "adafactor":
+        return torch.optim.Adafactor(groups, lr=1e-3)
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=not _is_shared_out(parameters))
+
+
+def _is_shared_out(parameters: Mapping[str, torch.nn.Parameter]) -> bool:
+    from torch.distributed.tensor import DTensor
+
+    return any(isinstance(item, DTensor) for item in parameters.values())
+
+
+def state_of(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter]
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """(tensors, other values), both by `<kind>/<parameter>`."""
+    tensors: dict[str, torch.Tensor] = {}
+    values: dict[str, Any] = {}
+    for name, item in parameters.items():
+        for kind, value in optimizer.state.get(item, {}).items():
+            if isinstance(value, torch.Tensor):
+                # The tables of 8-bit optimisers are one tensor for all parameters, which safetensors refuses.
+                tensors[f"{kind}/{name}"] = value.clone() if kind.startswith("qmap") else value
+            else:
+                values[f"{kind}/{name}"] = value
+    return tensors, values
+
+
+def restore_state(
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, torch.nn.Parameter],
+    tensors: Mapping[str, torch.Tensor],
+    values: Mapping[str, Any],
+) -> None:
+    for key, value in {**tensors, **values}.items():
+        kind, _, name = key.partition("/")
+        parameter = parameters[name]
+        optimizer.state[parameter][kind] = value.to(parameter.device) if isinstance(value, torch.Tensor) else value
+
+
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of the optimiser's tensors in this process."""
+    found = {
+        value.data_ptr(): value.numel() * value.element_size()
+        for state in optimizer.state.values()
+        for value in map(_local, state.values())
+        if isinstance(value, torch.Tensor)
+    }
+    return sum(found.values())
+
+
+def _local(value: Any) -> Any:
+    return value.to_local() if hasattr(value, "to_local") else value
