@@ -283,6 +283,9 @@ class Labeller {
       this.undo();
     } else if (event.key === "Escape" && isTyping(event.target)) {
       event.target.blur();
+    } else if ((withControl || event.altKey) && !isTyping(event.target) && !this.busy && this.session.task && this.form.onCommand(event)) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
     } else if (!withControl && !event.altKey && !isTyping(event.target)) {
       this.onPlainKey(event);
     }

@@ -164,6 +164,11 @@ export class AnswerForm {
     return asked.some((field) => field.onKey(key, event));
   }
 
+  /** Keys with Ctrl, ⌘ or Alt outside text fields, for the active question. */
+  onCommand(event) {
+    return Boolean(this.active?.onCommand?.(event));
+  }
+
   get search() {
     return this.wanted.find((field) => field.search)?.search;
   }

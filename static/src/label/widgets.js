@@ -13,6 +13,8 @@ const loaders = {
   response_rating: async () => (await import("./response_rating.js")).ResponseRatingField,
   dialogue: async () => (await import("./dialogue.js")).DialogueField,
   trace: async () => (await import("./trace.js")).TraceField,
+  spans: async () => (await import("./spans.js")).SpansField,
+  relations: async () => (await import("./relations.js")).RelationsField,
 };
 
 export const KINDS = Object.keys(loaders);

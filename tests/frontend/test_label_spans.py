@@ -1,0 +1,94 @@
+"""Spans and relations by keyboard and mouse; offsets are code points, the text is kept as a checksum (S6.9)."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.frontend.conftest import Fake
+from tests.frontend.fake_tools import TOOLS
+from tests.frontend.test_label_tools import open_tool, press, submitted
+
+pytestmark = pytest.mark.e2e
+TEXT: str = TOOLS["spans"][1]["text"]
+
+
+def bare(spans: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(label, text) of spans whose offsets cut exactly that text out of the record, as Python counts."""
+    for span in spans:
+        assert TEXT[span["start"] : span["end"]] == span["text"]
+    return [(span["label"], span["text"]) for span in spans]
+
+
+def test_words_are_marked_with_the_keyboard_behind_an_emoji_of_four_code_points(page: Page, fake: Fake) -> None:
+    open_tool(page, "spans")
+    press(page, "ArrowRight", "Shift+ArrowRight", "1")
+    press(page, "ArrowRight", "ArrowRight", "3")
+    value = submitted(page, fake)[0]["value"]
+    assert bare(value)[0] == ("person", "Lin Ying")
+    assert value[0]["start"] == len("👩🏽‍🚀 ") == 5
+    assert value[1]["text"] in "红楼梦"
+
+
+def test_emoji_is_marked_whole(page: Page, fake: Fake) -> None:
+    open_tool(page, "spans")
+    press(page, "2")
+    value = submitted(page, fake)[0]["value"]
+    assert (value[0]["start"], value[0]["end"], value[0]["text"]) == (0, 4, "👩🏽‍🚀")
+
+
+def test_text_is_marked_with_the_mouse(page: Page, fake: Fake) -> None:
+    open_tool(page, "spans")
+    page.locator(".mark-label[data-value=place]").click()
+    ends = page.evaluate(
+        """word => { const node = document.querySelector('.span-text').firstChild; const range = document.createRange();
+        const at = node.data.indexOf(word); range.setStart(node, at); range.setEnd(node, at + word.length);
+        const box = range.getBoundingClientRect(); return [box.left, box.right, box.top + box.height / 2]; }""",
+        "Paris",
+    )
+    page.wait_for_timeout(350)
+    page.mouse.move(ends[0] + 1, ends[2])
+    page.mouse.down()
+    page.mouse.move((ends[0] + ends[1]) / 2, ends[2], steps=4)
+    page.mouse.move(ends[1] - 1, ends[2], steps=4)
+    page.wait_for_timeout(350)
+    page.mouse.up()
+    expect(page.locator(".mark-row")).to_have_count(1)
+    assert bare(submitted(page, fake)[0]["value"]) == [("place", "Paris")]
+
+
+def test_mark_is_relabelled_trimmed_deleted_and_brought_back(page: Page, fake: Fake) -> None:
+    open_tool(page, "spans")
+    press(page, "ArrowRight", "1", "j", "2", "Shift+ArrowLeft")
+    expect(page.locator(".mark-row")).to_contain_text("Place 地Li")
+    press(page, "Delete")
+    expect(page.locator(".mark-row")).to_have_count(0)
+    press(page, "Control+z")
+    assert bare(submitted(page, fake)[0]["value"]) == [("place", "Li")]
+
+
+def test_relation_joins_two_marks(page: Page, fake: Fake) -> None:
+    open_tool(page, "spans")
+    press(page, "ArrowRight", "1", "End", "3", "]", "Enter", "ArrowRight", "Enter", "1")
+    expect(page.locator("[data-field=links] .mark-row")).to_have_count(1)
+    spans, links = submitted(page, fake)
+    assert links["value"] == [{"from": spans["value"][0]["id"], "to": spans["value"][1]["id"], "label": "wrote"}]
+
+
+def test_relation_goes_with_its_mark(page: Page, fake: Fake) -> None:
+    open_tool(page, "spans")
+    press(page, "ArrowRight", "1", "End", "3", "]", "Enter", "ArrowRight", "Enter", "1")
+    expect(page.locator("[data-field=links] .mark-row")).to_have_count(1)
+    press(page, "[", "Home", "ArrowRight", "Delete")
+    assert [entry["q"] for entry in submitted(page, fake)] == ["entities"]
+
+
+def test_proposed_spans_are_drawn_at_their_place(page: Page, fake: Fake) -> None:
+    at = TEXT.index("红楼梦")
+    span = {"id": "s1", "start": at, "end": at + 3, "label": "work", "text": "红楼梦"}
+    value = [{"q": "entities", "type": "spans", "value": [span]}]
+    fake.call("set", task_extra={"predictions": [{"id": 3, "model": "m", "value": value, "score": 0.5}]})
+    open_tool(page, "spans")
+    expect(page.locator(".mark-row")).to_contain_text("红楼梦")
+    expect(page.locator(".r6o-annotation").first).to_be_attached()
+    assert submitted(page, fake)[0]["value"] == [span]
