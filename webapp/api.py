@@ -16,6 +16,7 @@ from webapp.chat.api import router as chat
 from webapp.core.bodies import parse_json
 from webapp.core.errors import NotFound, UserError, error_body
 from webapp.datasets.api import router as datasets
+from webapp.datasets.processing.api import router as processing
 from webapp.evals.api import router as evals
 from webapp.jobs.api import router as jobs
 from webapp.labeling.api import router as labeling
@@ -41,6 +42,7 @@ api = NinjaAPI(
 for tag, router in {
     "accounts": accounts,
     "datasets": datasets,
+    "processing": processing,
     "labelling": labeling,
     "jobs": jobs,
     "models": registry,

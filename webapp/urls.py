@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("w/<slug:slug>/", include("webapp.projects.urls")),
     path("w/<slug:slug>/jobs/", include("webapp.jobs.urls")),
     path("w/<slug:slug>/data/", include("webapp.datasets.urls")),
+    path("w/<slug:slug>/data/", include("webapp.datasets.processing.urls")),
     path("w/<slug:slug>/labelling/", include("webapp.labeling.urls")),
     path("w/<slug:slug>/training/", include("webapp.registry.training.urls")),
     path("w/<slug:slug>/models/", include("webapp.registry.urls")),

@@ -215,8 +215,9 @@ def _remove(version: DatasetVersion) -> None:
     rows = RecordRow.objects.filter(version=version)
     while chunk := list(rows.values_list("pk", flat=True)[:DELETED_ROWS]):
         RecordRow.objects.filter(pk__in=chunk).delete()
-    path, errors_path = version.path, version.errors_path
+    number, path, errors_path = version.pk, version.path, version.errors_path
     version.delete()
     building.discard_file(path)
     if errors_path:
-        shutil.rmtree(storage.folder("datasets", "errors") / str(version.pk), ignore_errors=True)
+        shutil.rmtree(storage.folder("datasets", "errors") / str(number), ignore_errors=True)
+    shutil.rmtree(storage.folder("datasets", "processing") / str(number), ignore_errors=True)

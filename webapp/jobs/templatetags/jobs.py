@@ -27,6 +27,14 @@ PHASES = {
     "converting": noop("Converting"),
     "packing": noop("Packing"),
     "saving": noop("Saving"),
+    "language": noop("Language screening"),
+    "extraction": noop("Text extraction"),
+    "normalisation": noop("Normalisation"),
+    "rules": noop("Rule filters"),
+    "quality": noop("Quality score"),
+    "deduplication": noop("De-duplication"),
+    "personal": noop("Personal data"),
+    "decontamination": noop("Decontamination"),
 }
 
 
