@@ -7,13 +7,13 @@ what only the server can see. Only public addresses pass, and those that SHUYUAN
 import ipaddress
 import socket
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from django.conf import settings
 
 from webapp.core.errors import UserError
+from workers.pinning import Pinned
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -165,18 +165,5 @@ def _client(target: Target, key: str) -> httpx.Client:
         timeout=TRY_SECONDS,
         follow_redirects=False,
         trust_env=False,
-        transport=Pinned(target),
+        transport=Pinned(target.url, target.addresses),
     )
-
-
-class Pinned(httpx.HTTPTransport):
-    """Connects to `target`'s checked address; the Host header and the certificate's name stay those of its host."""
-
-    def __init__(self, target: Target, **options: Any) -> None:
-        super().__init__(**options)
-        self.target = target
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions = {**request.extensions, "sni_hostname": self.target.host}
-        request.url = request.url.copy_with(host=self.target.addresses[0])
-        return super().handle_request(request)

@@ -29,8 +29,14 @@ def model_folder(model: Model) -> Path:
 def model_input(model: Model) -> ModelInput:
     """The role of a model in a job: a folder; an adapter with its base's folder; or an endpoint, checked once more."""
     if model.kind == ModelKind.ENDPOINT:
-        url = check_endpoint(model.endpoint_url).url
-        return ModelInput(id=model.pk, name=model.name, base_url=url, remote_name=model.endpoint_model)
+        target = check_endpoint(model.endpoint_url)
+        return ModelInput(
+            id=model.pk,
+            name=model.name,
+            base_url=target.url,
+            addresses=list(target.addresses),
+            remote_name=model.endpoint_model,
+        )
     if model.kind != ModelKind.ADAPTER:
         return ModelInput(id=model.pk, name=model.name, path=model_folder(model))
     base = model.base

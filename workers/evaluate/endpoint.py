@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from workers.pinning import AsyncPinned
 from workers.spec.errors import UserError
 from workers.spec.run import ModelInput
 
@@ -33,11 +34,12 @@ class Endpoint:
         self.model = given.remote_name or given.name
         key = os.environ.get(KEY_VARIABLE)
         self._slots = asyncio.Semaphore(concurrency)
+        limits = httpx.Limits(max_connections=concurrency)
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(600.0, connect=10.0),
-            limits=httpx.Limits(max_connections=concurrency),
-            transport=transport,
+            transport=transport or AsyncPinned(self.url, given.addresses, limits),
+            trust_env=False,
         )
 
     async def close(self) -> None:

@@ -22,8 +22,8 @@ class DatasetInput(Spec):
 class ModelInput(Spec):
     """A model folder in Hugging Face format (config.json, safetensors, tokenizer.json, chat template), or LoRA and base.
 
-    An OpenAI-compatible endpoint has `base_url` and `remote_name` instead of a path; its key comes in the environment
-    as SHUYUAN_ENDPOINT_KEY, never in this file.
+    An OpenAI-compatible endpoint has `base_url`, the `addresses` of its host that were checked (no others are called) and
+    `remote_name` instead of a path; its key comes in the environment as SHUYUAN_ENDPOINT_KEY, never in this file.
     """
 
     kind: Literal["model"] = "model"
@@ -32,6 +32,7 @@ class ModelInput(Spec):
     path: Path | None = None
     adapter_path: Path | None = None
     base_url: str | None = None
+    addresses: list[str] = Field(default_factory=list)
     remote_name: str | None = None
 
 

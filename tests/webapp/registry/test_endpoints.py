@@ -138,6 +138,7 @@ def test_add_endpoint_asks_it_and_keeps_the_key_secret(
     assert endpoint_environment(model) == {"SHUYUAN_ENDPOINT_KEY": "sk-good"}
     given = model_input(model)
     assert (given.base_url, given.remote_name, given.path) == (f"{provider}/v1", "big", None)
+    assert given.addresses == ["127.0.0.1"]
     assert "sk-good" not in alice_client.get(f"/w/academy/models/{model.pk}/").content.decode()
     assert "sk-good" not in alice_client.get(f"/api/v1/models/{model.pk}").content.decode()
     services.replace_endpoint_key(user=alice, model_id=model.pk, key="sk-new")

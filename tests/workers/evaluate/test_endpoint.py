@@ -105,7 +105,7 @@ def test_echo_gives_the_scores_of_the_model_in_memory(model_folder: Path, tmp_pa
     config = {"method": "multiple_choice"}
     local, by_hand = run(write_run(tmp_path / "local", RECORDS, config, {"path": str(model_folder)}))
     with serving(Served(model_folder, echoes=True)) as (url, _):
-        model = {"base_url": f"{url}/v1", "remote_name": "tiny", "path": str(model_folder)}
+        model = {"base_url": f"{url}/v1", "addresses": ["127.0.0.1"], "remote_name": "tiny", "path": str(model_folder)}
         remote, samples = run(write_run(tmp_path / "remote", RECORDS, config, model))
     assert remote["inferencer"] == "log-likelihood (echo)"
     assert (remote["score"], remote["template_hash"]) == (local["score"], local["template_hash"])
@@ -116,7 +116,9 @@ def test_echo_gives_the_scores_of_the_model_in_memory(model_folder: Path, tmp_pa
 def test_plain_text_is_scored_by_offsets(model_folder: Path, tmp_path: Path) -> None:
     config = {"method": "multiple_choice", "chat": False}
     with serving(Served(model_folder, echoes=True)) as (url, asked):
-        result, samples = run(write_run(tmp_path, RECORDS[:4], config, {"base_url": url, "remote_name": "tiny"}))
+        result, samples = run(
+            write_run(tmp_path, RECORDS[:4], config, {"base_url": url, "addresses": ["127.0.0.1"], "remote_name": "tiny"})
+        )
     assert result["inferencer"] == "log-likelihood (echo)"
     assert result["template_hash"] is None
     assert asked[-1]["prompt"][0].startswith("Q: ")
@@ -135,7 +137,7 @@ def test_choices_are_named_where_prompts_are_not_scored(model_folder: Path, tmp_
         return 200, {"choices": [{"message": {"content": "B) that is it"}, "finish_reason": "stop"}]}
 
     with serving(answer) as (url, asked):
-        model = {"base_url": url, "remote_name": "tiny", "path": str(model_folder)}
+        model = {"base_url": url, "addresses": ["127.0.0.1"], "remote_name": "tiny", "path": str(model_folder)}
         result, samples = run(write_run(tmp_path, records, {"method": "multiple_choice"}, model))
     assert (result["inferencer"], result["score"]) == ("named choice", 1.0)
     assert samples[0]["extracted"] == "B. 2"
@@ -156,7 +158,11 @@ def test_busy_and_broken_answers_are_tried_again(model_folder: Path, tmp_path: P
 
     records = [Record(id=f"g{index}", messages=conversation(text, label)) for index, (text, label) in enumerate(LEARNT)]
     with serving(flaky) as (url, asked):
-        result, samples = run(write_run(tmp_path, records, {"method": "generation"}, {"base_url": url, "remote_name": "tiny"}))
+        result, samples = run(
+            write_run(
+                tmp_path, records, {"method": "generation"}, {"base_url": url, "addresses": ["127.0.0.1"], "remote_name": "tiny"}
+            )
+        )
     assert (result["score"], result["inferencer"], result["refused"]) == (1.0, "chat completions", 0)
     assert len(asked) > len(records)
     assert {request["key"] for request in asked} == {"Bearer sk-test"}
@@ -173,7 +179,11 @@ def test_question_that_is_refused_counts_as_wrong_and_is_told(tmp_path: Path) ->
 
     records = [Record(id="a", messages=conversation("short", "yes")), Record(id="b", messages=conversation("long", "yes"))]
     with serving(answer) as (url, _):
-        result, samples = run(write_run(tmp_path, records, {"method": "generation"}, {"base_url": url, "remote_name": "tiny"}))
+        result, samples = run(
+            write_run(
+                tmp_path, records, {"method": "generation"}, {"base_url": url, "addresses": ["127.0.0.1"], "remote_name": "tiny"}
+            )
+        )
     assert (result["score"], result["refused"], result["n"]) == (0.5, 1, 2)
     assert "context length" in samples[1]["error"]
 
@@ -191,7 +201,9 @@ def test_tool_calls_are_compared_as_json(tmp_path: Path) -> None:
 
     config = {"method": "generation", "metric": "tool_call"}
     with serving(answer) as (url, _):
-        result, _ = run(write_run(tmp_path, records, config, {"base_url": url, "remote_name": "tiny"}))
+        result, _ = run(
+            write_run(tmp_path, records, config, {"base_url": url, "addresses": ["127.0.0.1"], "remote_name": "tiny"})
+        )
     assert (result["score"], result["dropped"]) == (1.0, {"no_tool_call": 1})
 
 
@@ -201,7 +213,9 @@ def test_tool_calls_are_compared_as_json(tmp_path: Path) -> None:
 def test_endpoint_that_cannot_be_used_ends_the_job_with_one_sentence(status: int, code: str, tmp_path: Path) -> None:
     records = [Record(id="a", messages=conversation("q", "a"))]
     with serving(lambda path, body: (status, {"error": "no"})) as (url, _):
-        path = write_run(tmp_path, records, {"method": "generation"}, {"base_url": url, "remote_name": "tiny"})
+        path = write_run(
+            tmp_path, records, {"method": "generation"}, {"base_url": url, "addresses": ["127.0.0.1"], "remote_name": "tiny"}
+        )
         program = Program(RunFile.model_validate_json(path.read_text()))
         with closing(program.events._file), pytest.raises(UserError) as caught:
             evaluate(program)
