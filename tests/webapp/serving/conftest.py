@@ -75,13 +75,18 @@ def web(settings: Any) -> Iterator[str]:
 
 
 def closing(application: Any) -> Any:
-    """Connections are shared per event loop; here every request closes what the server's loop opened."""
+    """Connections are shared per event loop; here the last of the running requests closes what the server's loop opened."""
+    running = 0
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal running
+        running += 1
         try:
             await application(scope, receive, send)
         finally:
-            await asyncio.shield(close_connections())
+            running -= 1
+            if not running:
+                await asyncio.shield(close_connections())
 
     return app
 
