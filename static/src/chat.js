@@ -317,8 +317,11 @@ class Chat {
 
   async regenerate(turn) {
     if (this.busyTurn || this.sending) return;
+    if (this.lastAgain?.turn !== turn.id) this.lastAgain = { turn: turn.id, key: uuid() };
     try {
-      this.accept((await this.post("regenerate", turn.id, { key: uuid(), parameters: this.parameters })).turns);
+      const answer = await this.post("regenerate", turn.id, { key: this.lastAgain.key, parameters: this.parameters });
+      this.lastAgain = null;
+      this.accept(answer.turns);
     } catch (error) {
       this.complain(error);
     }

@@ -126,6 +126,7 @@ class MessageIn(Schema):
 
 
 class RegenerateIn(Schema):
+    key: str = Field(default="", max_length=80, description="asked twice with the same key, there is one answer")
     parameters: ChatParameters | None = None
 
 
@@ -225,7 +226,12 @@ def stop_turn(request: HttpRequest, turn_id: int) -> dict[str, Any]:
 @router.post("/turns/{turn_id}/regenerate", response={201: Turns})
 def regenerate(request: HttpRequest, turn_id: int, body: RegenerateIn) -> Status[dict[str, Any]]:
     """Another answer beside the one given."""
-    answer = services.regenerate(user=request.user, turn_id=turn_id, parameters=body.parameters)  # type: ignore[arg-type]
+    answer = services.regenerate(
+        user=request.user,  # type: ignore[arg-type]
+        turn_id=turn_id,
+        client_key=body.key,
+        parameters=body.parameters,
+    )
     return Status(201, _turns(answer.conversation_id, [answer.pk], answer.pk))
 
 

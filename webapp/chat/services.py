@@ -128,18 +128,22 @@ def send_message(
             answer = _queue_answer(conversation, message, deployment, parameters)
             if not conversation.title:
                 Conversation.objects.filter(pk=conversation.pk).update(title=title_of(text))
-    except IntegrityError:
+    except IntegrityError as error:
         known = _known(conversation, client_key)
         if known is None:
-            raise
+            raise _key_of_another() from error
         return known
     return message, answer
 
 
 def _known(conversation: Conversation, client_key: str) -> tuple[Turn, Turn] | None:
-    message = Turn.objects.filter(conversation=conversation, client_key=client_key[:80]).first()
+    message = Turn.objects.filter(conversation=conversation, client_key=client_key[:80], role="user").first()
     answer = message and message.children.order_by("pk").first()
     return (message, answer) if message and answer else None
+
+
+def _key_of_another() -> UserError:
+    return UserError("chat.key_used", "This key belongs to another request in this conversation; send a fresh one.", status=409)
 
 
 def _checked(content: str) -> str:
@@ -184,7 +188,9 @@ def title_of(text: str) -> str:
     return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1].rstrip() + "…"
 
 
-def _queue_answer(conversation: Conversation, message: Turn, deployment: Deployment, parameters: ChatParameters | None) -> Turn:
+def _queue_answer(
+    conversation: Conversation, message: Turn, deployment: Deployment, parameters: ChatParameters | None, client_key: str = ""
+) -> Turn:
     """Inside a transaction: the waiting answer; once it is committed a worker is called and the open pages are told."""
     kept = {"system_prompt": conversation.system_prompt, **default_settings(deployment.model), **conversation.settings}
     answer = Turn.objects.create(
@@ -196,6 +202,7 @@ def _queue_answer(conversation: Conversation, message: Turn, deployment: Deploym
         model_name=deployment.name,
         parameters={**kept, **(parameters.body() if parameters else {})},
         lease_expires_at=timezone.now() + CALL_AGAIN,
+        client_key=client_key[:80] or None,
     )
     Conversation.objects.filter(pk=conversation.pk).update(leaf=answer, updated_at=timezone.now())
     transaction.on_commit(lambda: call_worker(answer.pk))
@@ -222,17 +229,29 @@ def tell_list(user_id: int) -> None:
     publish(f"chats.{user_id}")
 
 
-def regenerate(*, user: User, turn_id: int, parameters: ChatParameters | None = None) -> Turn:
-    """Another answer to the same message, as a sibling of the one given."""
+def regenerate(*, user: User, turn_id: int, client_key: str = "", parameters: ChatParameters | None = None) -> Turn:
+    """Another answer to the same message, as a sibling of the one given. The same client key gives the answer made first."""
     turn = access_turn(user, turn_id)
     message = turn.parent if turn.role == "assistant" else turn
     if message is None:
         raise NotFound
+    if client_key and (known := _known_answer(message, client_key)):
+        return known
     if message.children.filter(state__in=OPEN).exists():
         raise UserError("chat.still_answering", "The answer before is still being written; wait for it or stop it.", status=409)
     deployment = _usable_deployment(user, turn.conversation)
-    with transaction.atomic():
-        return _queue_answer(turn.conversation, message, deployment, parameters)
+    try:
+        with transaction.atomic():
+            return _queue_answer(turn.conversation, message, deployment, parameters, client_key)
+    except IntegrityError as error:
+        known = _known_answer(message, client_key)
+        if known is None:
+            raise _key_of_another() from error
+        return known
+
+
+def _known_answer(message: Turn, client_key: str) -> Turn | None:
+    return message.children.filter(client_key=client_key[:80]).first()
 
 
 def stop_turn(*, user: User, turn_id: int) -> Turn:

@@ -38,6 +38,25 @@ def test_message_sent_twice_with_one_key_is_one_turn(send: Send, called: list[in
     assert len(called) == 1
 
 
+def test_regeneration_asked_twice_with_one_key_is_one_answer(send: Send, alice: User, called: list[int]) -> None:
+    first = answered(send())
+    again = services.regenerate(user=alice, turn_id=first.pk, client_key="k2")
+    assert services.regenerate(user=alice, turn_id=first.pk, client_key="k2") == again
+    answered(again)
+    assert services.regenerate(user=alice, turn_id=first.pk, client_key="k2") == again
+    assert len(called) == 2
+    assert services.regenerate(user=alice, turn_id=first.pk, client_key="k3") != again
+
+
+def test_key_of_a_message_is_no_key_of_a_regeneration(send: Send, alice: User) -> None:
+    first = answered(send("hello", client_key="k1"))
+    with pytest.raises(UserError, match="another request"):
+        services.regenerate(user=alice, turn_id=first.pk, client_key="k1")
+    answered(services.regenerate(user=alice, turn_id=first.pk, client_key="k2"))
+    with pytest.raises(UserError, match="another request"):
+        send("hello", client_key="k2")
+
+
 def test_next_message_waits_for_the_answer(send: Send) -> None:
     send()
     with pytest.raises(UserError, match="still being written"):
