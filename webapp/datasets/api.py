@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, QueryDict
 from ninja import Query, Router, Status
 
 from webapp.accounts.models import Role
 from webapp.core.errors import NotFound, error_body
-from webapp.datasets import exports, queries, saved_views, services, uploads
+from webapp.datasets import comparing, deriving, exports, queries, saved_views, services, uploads
 from webapp.datasets.access import access_dataset, access_upload, access_version
 from webapp.datasets.building import ready_version
 from webapp.datasets.filtering import from_query
@@ -16,10 +16,13 @@ from webapp.datasets.models import Dataset, VersionState
 from webapp.datasets.previews import preview_upload
 from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import (
+    ChangeIn,
     DatasetIn,
     DatasetList,
     DatasetOut,
     DatasetPatch,
+    DifferenceList,
+    DifferenceOut,
     ImportIn,
     LineageOut,
     RecordList,
@@ -213,17 +216,51 @@ def get_lineage(request: MemberRequest, version_id: int) -> dict[str, Any]:
 
 @router.post("/versions/{version_id}/split", response={201: list[VersionOut]})
 def split_version(request: MemberRequest, version_id: int, payload: SplitIn) -> Status[list[VersionOut]]:
-    """Two new versions: the rest, and the held-out share."""
+    """New versions, ready at once or with the job that makes them: the rest and the held-out `fraction`, or `parts`."""
+    if payload.parts:
+        parts = [part.model_dump(exclude_none=True) for part in payload.parts]
+        stratify = payload.stratify if isinstance(payload.stratify, str) else "label" if payload.stratify else ""
+        split = deriving.checked_split(parts=parts, seed=payload.seed, stratify=stratify, facet=payload.facet)
+        return Status(
+            201,
+            [VersionOut.of(each) for each in deriving.split_parts(user=request.user, version_id=version_id, split=split)],
+        )
     given = payload.train_name, payload.held_out_name
-    made = services.split_version(
+    made = deriving.split_version(
         user=request.user,
         version_id=version_id,
         fraction=payload.fraction,
         seed=payload.seed,
-        stratify=payload.stratify,
+        stratify=bool(payload.stratify),
         names=given if all(given) else None,
     )
     return Status(201, [VersionOut.of(version) for version in made])
+
+
+@router.post("/versions/{version_id}/change", response={201: VersionOut})
+def change_records(request: MemberRequest, version_id: int, payload: ChangeIn) -> Status[VersionOut]:
+    """The next version, in which the records that pass `filter` are deleted, kept or changed."""
+    wanted = from_query(QueryDict(payload.filter))
+    change = deriving.checked_change(action=payload.action, field=payload.field, value=payload.value)
+    return Status(
+        201,
+        VersionOut.of(deriving.change_records(user=request.user, version_id=version_id, wanted=wanted, change=change)),
+    )
+
+
+@router.get("/versions/{version_id}/compare/{other_id}", response=DifferenceList)
+def compare(
+    request: MemberRequest, version_id: int, other_id: int, show: str = "changed", cursor: str | None = None, limit: int = 50
+) -> dict[str, Any]:
+    """What became of the other, older version: `show` is changed, added or removed."""
+    found = comparing.compare_versions(
+        user=request.user, older_id=other_id, newer_id=version_id, show=show, cursor=cursor, limit=limit
+    )
+    return {
+        "counts": found.counts,
+        "items": [DifferenceOut.of(item) for item in found.items],
+        "next_cursor": found.next_cursor,
+    }
 
 
 @router.get("/versions/{version_id}/download")

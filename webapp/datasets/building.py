@@ -69,7 +69,7 @@ def write_canonical(records: Iterable[Record]) -> Path:
     path = storage.folder("datasets") / f".{uuid.uuid4().hex}.part"
     seen: set[str] = set()
     try:
-        with path.open("wb") as file:
+        with full_disk_told(), path.open("wb") as file:
             for record in records:
                 if record.id in seen:
                     raise UserError("dataset.duplicate_id", "Two records have the id “{id}”; give each its own.", id=record.id)
@@ -77,17 +77,23 @@ def write_canonical(records: Iterable[Record]) -> Path:
                 file.write(record_line(slim(record.model_dump(mode="json"))))
         if not seen:
             raise UserError("dataset.no_records", "There is no record to store; choose others.")
-    except OSError as error:
+    except BaseException:
         path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+@contextlib.contextmanager
+def full_disk_told() -> Iterator[None]:
+    """A disk that fills up becomes an error in one sentence."""
+    try:
+        yield
+    except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise UserError(
             "dataset.disk_full", "The disk is full; free some space, then try again: nothing was stored.", status=507
         ) from error
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path
 
 
 def place(version: DatasetVersion, file: Path) -> None:

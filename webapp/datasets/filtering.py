@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
 from webapp.core.errors import UserError
-from workers.data.index.facts import CATEGORIES, EPOCH, NUMBERS, day_number
-from workers.data.index.filters import NONE, RecordFilter
+from workers.data.index.facts import EPOCH, day_number
+from workers.spec.filters import CATEGORIES, NONE, NUMBERS, RecordFilter
 
 FACET_NAMES: dict[str, Promise] = {
     "kind": gettext_lazy("Task"),

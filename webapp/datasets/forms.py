@@ -6,6 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from webapp.core.errors import UserError
+from webapp.datasets.filtering import FACET_NAMES
 
 FORMATS = [
     ("auto", _("Recognise it")),
@@ -27,6 +28,7 @@ FORMATS = [
 ]
 ENCODINGS = [("auto", _("Recognise it")), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "GB18030")]
 LANGUAGES = [("", _("Recognise it")), ("zh", _("Chinese")), ("en", _("English"))]
+STRATA = ("language", "kind", "domain", "source", "modality")
 MAPPED = {
     "text": _("Text"),
     "label": _("Label"),
@@ -74,8 +76,22 @@ class VersionImportForm(ImportForm):
 
 class SplitForm(forms.Form):
     percent = forms.FloatField(label=_("Held out, %"), initial=10, min_value=0.01, max_value=99.99)
+    validation = forms.FloatField(
+        label=_("For validation, %"), initial=0, min_value=0, max_value=99, required=False, help_text=_("0: no such part.")
+    )
+    stratify = forms.ChoiceField(
+        label=_("Same share of every"),
+        initial="label",
+        required=False,
+        choices=[("label", _("Label")), *((name, FACET_NAMES[name]) for name in STRATA), ("", _("– drawn from all –"))],
+    )
+    facet = forms.ChoiceField(
+        label=_("Or as the records say"),
+        required=False,
+        choices=[("", _("– by the shares above –")), ("split", FACET_NAMES["split"]), ("source", FACET_NAMES["source"])],
+        help_text=_("Each value of this facet becomes a part, at most eight."),
+    )
     seed = forms.IntegerField(label=_("Seed"), initial=0, required=False)
-    stratify = forms.BooleanField(label=_("Same share of every label"), initial=True, required=False)
 
 
 class DatasetForm(forms.Form):

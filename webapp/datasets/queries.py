@@ -11,7 +11,7 @@ from webapp.core.paging import MAXIMUM_LIMIT, Page, bad_cursor, decode, encode, 
 from webapp.datasets.access import access_dataset, access_version
 from webapp.datasets.indexes import open_index
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
-from workers.data.index.filters import RecordFilter
+from workers.spec.filters import RecordFilter
 
 
 def list_datasets(*, user: User, slug: str, cursor: str | None = None, limit: int = 50, search: str = "") -> Page[Dataset]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from webapp.datasets.comparing import Difference
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, SavedView, Upload
 from workers.spec.data import SourceEncoding, SourceFormat
 
@@ -127,12 +128,48 @@ class RecordOut(Schema):
         return cls(position=row.position, label=row.label, language=row.language, data=row.data)
 
 
+class PartIn(In):
+    name: str
+    share: float | None = Field(None, description="of the distinct contents; all shares together 1")
+    value: str | None = Field(None, description="with `facet`: the value whose records go here; default: the name")
+
+
 class SplitIn(In):
+    """Two parts by `fraction`, or any by `parts`. Records of the same content are never on two sides."""
+
     fraction: float = Field(0.1, description="share that is held out, between 0 and 1")
     seed: int = 0
-    stratify: bool = True
+    stratify: bool | str = Field(True, description="the same share of every label, or of every value of the facet of this name")
     train_name: str = ""
     held_out_name: str = ""
+    parts: list[PartIn] = []
+    facet: str = Field("", description="parts by the values of this facet instead of by share")
+
+
+class ChangeIn(In):
+    """A bulk action."""
+
+    filter: str = Field("", description="which records, as in the address of the records: `label=card&length_max=10`")
+    action: str = Field(description="delete, keep or set")
+    field: str | None = Field(None, description="label, language, domain, licence, source, quality or split")
+    value: str = Field("", description="empty: take the field away")
+
+
+class DifferenceOut(Schema):
+    key: str
+    old: RecordOut | None
+    new: RecordOut | None
+
+    @classmethod
+    def of(cls, item: Difference) -> "DifferenceOut":
+        old, new = (RecordOut.of(row) if row else None for row in (item.old, item.new))
+        return cls(key=item.key, old=old, new=new)
+
+
+class DifferenceList(Schema):
+    counts: dict[str, int]
+    items: list[DifferenceOut]
+    next_cursor: str | None
 
 
 class DatasetList(Schema):

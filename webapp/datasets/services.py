@@ -1,4 +1,4 @@
-"""What people do with datasets: create, import, rename, split, delete. Versions never change once they are ready."""
+"""What people do with datasets: create, import, rename, delete. Versions never change once they are ready."""
 
 import shutil
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from webapp.accounts.models import Role, User, Workspace
 from webapp.accounts.services import record_audit
 from webapp.core import storage
 from webapp.core.errors import UserError
-from webapp.datasets import building, splitting
+from webapp.datasets import building
 from webapp.datasets.access import access_dataset, access_upload, access_version
 from webapp.datasets.lineage import require_unused
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, Upload, VersionState
@@ -158,32 +158,6 @@ def get_or_create_dataset(*, user: User, workspace: Workspace, name: str, descri
     access_workspace(user, workspace.slug, role=Role.MANAGER)
     found = Dataset.objects.filter(workspace=workspace, name=_checked_name(name)).first()
     return found or create_dataset(user=user, slug=workspace.slug, name=name, description=description)
-
-
-def split_version(
-    *, user: User, version_id: int, fraction: float, seed: int = 0, stratify: bool = True, names: tuple[str, str] | None = None
-) -> tuple[DatasetVersion, DatasetVersion]:
-    """Two new versions, each in a dataset of its own: (the rest, the held-out `fraction`). Equal records stay together."""
-    version = access_version(user, version_id, role=Role.MANAGER)
-    source = building.version_path(version)
-    storage.require_space(3 * version.bytes)
-    held_out = splitting.choose(version, fraction=fraction, seed=seed, stratify=stratify)
-    training_name, held_out_name = names or (f"{version.dataset.name[:105]} · train", f"{version.dataset.name[:105]} · held-out")
-    if training_name.strip() == held_out_name.strip():
-        raise UserError("dataset.same_names", "Both parts have the same name; give each its own.", status=422)
-    made = []
-    for name, part in ((training_name, False), (held_out_name, True)):
-        dataset = get_or_create_dataset(user=user, workspace=version.dataset.workspace, name=name)
-        recipe = {
-            "split": "held-out" if part else "train", "fraction": fraction, "seed": seed, "stratify": stratify, "of": version.pk,
-        }  # fmt: skip
-        records = (record for position, record in enumerate(read_records(source)) if (position in held_out) is part)
-        made.append(
-            create_version_from_records(
-                user=user, dataset_id=dataset.pk, records=records, origin=str(version), parent=version, recipe=recipe
-            )
-        )
-    return made[0], made[1]
 
 
 def delete_version(*, user: User, version_id: int) -> None:

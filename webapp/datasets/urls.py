@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webapp.datasets import record_views, views
+from webapp.datasets import change_views, record_views, views
 
 urlpatterns = [
     path("", views.dataset_list, name="datasets"),
@@ -21,6 +21,9 @@ urlpatterns = [
     path("versions/<int:version_id>/figures/<str:name>/", record_views.version_figure, name="dataset_figure"),
     path("versions/<int:version_id>/download/", record_views.version_download, name="dataset_download"),
     path("versions/<int:version_id>/errors/", record_views.version_errors, name="dataset_errors"),
-    path("versions/<int:version_id>/split/", views.version_split, name="dataset_split"),
-    path("versions/<int:version_id>/delete/", views.version_delete, name="dataset_version_delete"),
+    path("versions/<int:version_id>/compare/", change_views.version_compare, name="dataset_compare"),
+    path("versions/<int:version_id>/change/", change_views.version_change, name="dataset_change"),
+    path("versions/<int:version_id>/undo/", change_views.version_undo, name="dataset_undo"),
+    path("versions/<int:version_id>/split/", change_views.version_split, name="dataset_split"),
+    path("versions/<int:version_id>/delete/", change_views.version_delete, name="dataset_version_delete"),
 ]

@@ -17,7 +17,6 @@ from webapp.datasets.access import access_dataset, access_upload
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, DatasetVersion, VersionState
 from webapp.datasets.previews import preview_upload
-from webapp.datasets.record_views import version_in
 from webapp.datasets.requests import MemberRequest
 from workers.data.exporters import LABELS
 
@@ -160,28 +159,3 @@ def dataset_delete(request: MemberRequest, workspace: Workspace, dataset_id: int
     services.delete_dataset(user=request.user, dataset_id=dataset.pk)
     messages.success(request, _("“%(name)s” has been deleted.") % {"name": dataset.name})
     return redirect("datasets", workspace.slug)
-
-
-@require_POST
-@workspace_page(role=Role.MANAGER)
-def version_split(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
-    values = forms.checked(forms.SplitForm(request.POST))
-    train, held_out = services.split_version(
-        user=request.user,
-        version_id=version_in(request, workspace, version_id).pk,
-        fraction=values["percent"] / 100,
-        seed=values["seed"] or 0,
-        stratify=values["stratify"],
-    )
-    text = _("Split: %(train)s records for training, %(held_out)s held out.")
-    messages.success(request, text % {"train": train.count, "held_out": held_out.count})
-    return redirect("dataset_version", workspace.slug, held_out.pk)
-
-
-@require_POST
-@workspace_page(role=Role.MANAGER)
-def version_delete(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
-    version = version_in(request, workspace, version_id)
-    services.delete_version(user=request.user, version_id=version.pk)
-    messages.success(request, _("“%(name)s” has been deleted.") % {"name": str(version)})
-    return redirect("dataset", workspace.slug, version.dataset_id)

@@ -1,13 +1,14 @@
-"""`python -m workers.data run.json`: the jobs that bring data in."""
+"""`python -m workers.data run.json`: the jobs that bring data in and make data from data."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from workers.data.deriving import derive_dataset
 from workers.data.import_program import import_dataset
 from workers.program import Program, main
 from workers.spec.errors import UserError
 
-KINDS = {"import_dataset": import_dataset}
+KINDS = {"import_dataset": import_dataset, "derive_dataset": derive_dataset}
 
 
 def run(program: Program) -> Mapping[str, Any]:

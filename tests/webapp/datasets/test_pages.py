@@ -176,7 +176,7 @@ def test_dataset_is_edited_split_and_deleted_by_clicks(
     slug = workspace.slug
     split = reverse("dataset_split", args=[slug, version.pk])
     assert bob_client.post(split, {"percent": 20}).status_code == 403
-    answer = alice_client.post(split, {"percent": 20, "seed": 1, "stratify": "on"})
+    answer = alice_client.post(split, {"percent": 20, "seed": 1, "stratify": "label"})
     held_out = DatasetVersion.objects.get(recipe__split="held-out")
     assert answer["Location"] == reverse("dataset_version", args=[slug, held_out.pk])
     assert alice_client.get(answer["Location"]).status_code == 200

@@ -15,7 +15,7 @@ from django.test import Client
 from tests.webapp.datasets.uploading import post
 from webapp.accounts.models import User, Workspace
 from webapp.core.errors import UserError
-from webapp.datasets import building, services
+from webapp.datasets import building, deriving, services
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
 from webapp.labeling.models import LabelProject
 from workers.spec.record import Facets, Message, Record
@@ -73,15 +73,15 @@ def test_abandoned_version_is_finished_by_the_duty(version: DatasetVersion, monk
 
 
 def test_split_is_stratified_seeded_and_complete(alice: User, version: DatasetVersion) -> None:
-    train, held_out = services.split_version(user=alice, version_id=version.pk, fraction=0.2, seed=7)
+    train, held_out = deriving.split_version(user=alice, version_id=version.pk, fraction=0.2, seed=7)
     assert (train.count, held_out.count) == (240, 60)
     assert Counter(held_out.records.values_list("label", flat=True)) == {"card": 20, "transfer": 20, "cash": 20}
     keys = [set(part.records.values_list("key", flat=True)) for part in (train, held_out)]
     assert not keys[0] & keys[1]
     assert keys[0] | keys[1] == set(version.records.values_list("key", flat=True))
     assert (held_out.parent, held_out.recipe["split"], held_out.dataset.name) == (version, "held-out", "Questions · held-out")
-    again = services.split_version(user=alice, version_id=version.pk, fraction=0.2, seed=7)[1]
-    other = services.split_version(user=alice, version_id=version.pk, fraction=0.2, seed=8)[1]
+    again = deriving.split_version(user=alice, version_id=version.pk, fraction=0.2, seed=7)[1]
+    other = deriving.split_version(user=alice, version_id=version.pk, fraction=0.2, seed=8)[1]
     assert (again.sha256, again.number) == (held_out.sha256, 2)
     assert other.sha256 != held_out.sha256
 
@@ -90,7 +90,7 @@ def test_copies_of_a_record_stay_on_one_side(alice: User, workspace: Workspace) 
     dataset = services.create_dataset(user=alice, slug=workspace.slug, name="Copies")
     records = [Record(id=str(index), text=f"text {index % 10}") for index in range(100)]
     version = services.create_version_from_records(user=alice, dataset_id=dataset.pk, records=records, origin="a test")
-    train, held_out = services.split_version(user=alice, version_id=version.pk, fraction=0.3)
+    train, held_out = deriving.split_version(user=alice, version_id=version.pk, fraction=0.3)
     texts = [set(part.records.values_list("text", flat=True)) for part in (train, held_out)]
     assert (len(texts[0]), len(texts[1])) == (7, 3)
     assert not texts[0] & texts[1]
@@ -241,7 +241,7 @@ def test_full_disk_while_splitting_leaves_nothing_behind(
     def full(*_: Any) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(building, "record_line", full)
+    monkeypatch.setattr("workers.data.deriving.plan", full)
     answer = post(alice_client, f"/api/v1/versions/{version.pk}/split", {"fraction": 0.5}, status=507)
     assert answer["error"]["code"] == "dataset.disk_full"
     monkeypatch.undo()

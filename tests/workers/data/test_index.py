@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from workers.data.index import scanning
 from workers.data.index.builder import IndexBuilder
 from workers.data.index.facts import categories, record_kind, record_language, record_words
-from workers.data.index.filters import RecordFilter
 from workers.data.index.reader import Index
 from workers.data.records import slim_digest
+from workers.spec.filters import RecordFilter
 
 LABELS = ("card", "cash", "Überweisung", "")
 SOURCES = ("web", "book", "论坛")

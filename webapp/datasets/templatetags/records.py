@@ -7,10 +7,11 @@ from django import template
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from webapp.datasets.filtering import value_name
+from webapp.datasets.filtering import FACET_NAMES, value_name
 
 register = template.Library()
 BEFORE = 60
+SAME_SHOWN = 120
 
 
 @register.simple_tag
@@ -34,3 +35,14 @@ def excerpt(text: str, words: Sequence[str] = (), length: int = 180) -> SafeStri
 def facet_value(value: str, facet: str) -> str:
     """A value of a facet in the reader's words."""
     return value_name(facet, value)
+
+
+@register.filter
+def facet_name(facet: str) -> str:
+    return str(FACET_NAMES.get(facet, facet))
+
+
+@register.filter
+def shorten_same(text: str) -> str:
+    """The middle of a long passage that did not change is left out."""
+    return text if len(text) <= 2 * SAME_SHOWN else f"{text[:SAME_SHOWN]} … {text[-SAME_SHOWN:]}"

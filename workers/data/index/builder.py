@@ -12,8 +12,9 @@ from typing import Any
 import numpy
 
 from workers.data.index import facts
+from workers.spec.filters import CATEGORIES, NUMBERS
 
-FORMAT = 1
+FORMAT = 2
 MAXIMUM_VALUES = 60_000
 """Distinct values of one facet that are told apart; those that come later count as `OTHER`."""
 OTHER = 65_535
@@ -28,10 +29,10 @@ class IndexBuilder:
         self._temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
         self._temporary.mkdir(parents=True)
         self._words = (self._temporary / "words.bin").open("wb")
-        self._codes = [array("H") for _ in facts.CATEGORIES]
-        self._known: list[dict[str, int]] = [{"": 0} for _ in facts.CATEGORIES]
-        self._numbers: list[array[Any]] = [array(code) for code in facts.NUMBERS.values()]
-        self._keys, self._digests = array("Q"), array("Q")
+        self._codes = [array("H") for _ in CATEGORIES]
+        self._known: list[dict[str, int]] = [{"": 0} for _ in CATEGORIES]
+        self._numbers: list[array[Any]] = [array(code) for code in NUMBERS.values()]
+        self._keys, self._digests, self._contents = array("Q"), array("Q"), array("Q")
         self._lines, self._texts = array("Q", [0]), array("Q", [0])
 
     def add(self, data: dict[str, Any], size: int, digest: str, words: str, language: str) -> None:
@@ -40,7 +41,8 @@ class IndexBuilder:
         self._words.write(text)
         self._texts.append(self._texts[-1] + len(text))
         self._lines.append(self._lines[-1] + size)
-        self._keys.append(key_number(data["id"]))
+        self._keys.append(hash_number(data["id"]))
+        self._contents.append(hash_number(facts.content(data, words)))
         self._digests.append(int(digest[:16], 16))
         for codes, known, value in zip(self._codes, self._known, facts.categories(data, language), strict=True):
             code = known.get(value)
@@ -61,11 +63,17 @@ class IndexBuilder:
     def finish(self) -> Path:
         """The finished folder. Two builders of the same content may race; the first one's index stays."""
         self._words.close()
-        columns = dict(zip((*facts.CATEGORIES, *facts.NUMBERS), (*self._codes, *self._numbers), strict=True))
-        columns |= {"key": self._keys, "digest": self._digests, "lines": self._lines, "texts": self._texts}
+        columns = dict(zip((*CATEGORIES, *NUMBERS), (*self._codes, *self._numbers), strict=True))
+        columns |= {
+            "key": self._keys,
+            "digest": self._digests,
+            "content": self._contents,
+            "lines": self._lines,
+            "texts": self._texts,
+        }
         for name, values in columns.items():
             numpy.save(self._temporary / f"{name}.npy", numpy.frombuffer(values, dtype=TYPES[values.typecode]))
-        vocabulary = {name: list(known) for name, known in zip(facts.CATEGORIES, self._known, strict=True)}
+        vocabulary = {name: list(known) for name, known in zip(CATEGORIES, self._known, strict=True)}
         head = {"format": FORMAT, "count": len(self._keys), "values": vocabulary}
         (self._temporary / "index.json").write_text(json.dumps(head, ensure_ascii=False), encoding="utf-8")
         try:
@@ -80,6 +88,6 @@ class IndexBuilder:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def key_number(key: str) -> int:
-    """64 bits of an id's hash."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+def hash_number(text: str) -> int:
+    """64 bits of a text's hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

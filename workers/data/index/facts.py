@@ -6,10 +6,6 @@ from typing import Any
 
 from workers.data.language import guess_language
 
-CATEGORIES = ("kind", "modality", "language", "domain", "licence", "source", "label", "state", "split", "media", "tools")
-"""Facets with named values; an absent one is the empty string."""
-NUMBERS = {"length": "I", "bytes": "I", "turns": "I", "quality": "f", "date": "i"}
-"""Facets with an order and their array type codes: characters, bytes of the stored line, turns, quality, days since 1970."""
 NO_DATE = -(1 << 31)
 EPOCH = date(1970, 1, 1).toordinal()
 TEXT_LIMIT = 20_000
@@ -26,6 +22,14 @@ def record_words(data: dict[str, Any]) -> str:
         if name in data:
             parts += [message["content"] for message in data[name] or [] if message.get("content")]
     return "\n".join(parts)
+
+
+def content(data: dict[str, Any], words: str) -> str:
+    """What must not be on both sides of a split: the words, whatever their case and spacing, and the files."""
+    files = [
+        str(item.get("sha256") or item.get("url") or item.get("path") or item.get("name")) for item in data.get("media") or []
+    ]
+    return " ".join([*words.lower().split(), *files])
 
 
 def record_kind(data: dict[str, Any]) -> str:

@@ -11,9 +11,9 @@ import numpy
 from numpy.typing import NDArray
 
 from workers.data.index.builder import FORMAT
-from workers.data.index.facts import CATEGORIES, NO_DATE, NUMBERS
-from workers.data.index.filters import NONE, RecordFilter
+from workers.data.index.facts import NO_DATE
 from workers.data.index.scanning import matching_rows
+from workers.spec.filters import CATEGORIES, NONE, NUMBERS, RecordFilter
 
 Mask = NDArray[numpy.bool_]
 LISTED_VALUES = 200

@@ -4,8 +4,12 @@ import re
 
 from pydantic import Field, field_validator
 
-from workers.data.index.facts import CATEGORIES, NUMBERS
 from workers.spec.base import Spec
+
+CATEGORIES = ("kind", "modality", "language", "domain", "licence", "source", "label", "state", "split", "media", "tools")
+"""Facets with named values; an absent one is the empty string."""
+NUMBERS = {"length": "I", "bytes": "I", "turns": "I", "quality": "f", "date": "i"}
+"""Facets with an order and their array type codes: characters, bytes of the stored line, turns, quality, days since 1970."""
 
 NONE = "(none)"
 """The value of a facet that a record does not have."""
