@@ -105,6 +105,20 @@ class RecordRow(models.Model):
         return f"{self.key} in version {self.version_id}"
 
 
+class VersionMedia(models.Model):
+    """A version holds the file of this digest: its records name it, and it was brought in or made within the workspace."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="media")
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "sha256"], name="one_row_per_file")]
+        indexes = [models.Index(fields=["sha256"])]
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:12]} in version {self.version_id}"
+
+
 class SavedView(models.Model):
     """A filter of records with a name: the query of a page's address. Its maker sees it, and all members when it is shared."""
 
@@ -120,3 +134,35 @@ class SavedView(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SpotCheck(models.Model):
+    """A seeded random sample of a version that people judge good or bad; `positions` in the order of drawing."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="+")
+    seed = models.PositiveBigIntegerField(default=0)
+    positions = models.JSONField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.version} · {self.size}"
+
+    @property
+    def size(self) -> int:
+        return len(self.positions)
+
+
+class SpotJudgement(models.Model):
+    """What a person said of one record. Rows are only ever added; the newest of a position is the one that counts."""
+
+    spot_check = models.ForeignKey(SpotCheck, on_delete=models.CASCADE, related_name="judgements")
+    position = models.PositiveBigIntegerField()
+    good = models.BooleanField()
+    reason = models.CharField(max_length=20, blank=True)
+    note = models.CharField(max_length=500, blank=True)
+    judged_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.position}: {'good' if self.good else self.reason}"
