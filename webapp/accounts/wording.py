@@ -1,7 +1,7 @@
 """What audit rows say to a reader: `dataset.create` is “created the dataset”. A row keeps the code, which scripts search for."""
 
 from django.utils.translation import gettext_noop as noop
-from django.utils.translation import pgettext
+from django.utils.translation import pgettext as in_context
 
 from webapp.accounts.models import AuditEntry, Role
 
@@ -76,7 +76,7 @@ TOGETHER = noop("{did} {thing}")
 
 def _said(text: str) -> str:
     """In the catalogue these words have a context of their own: “stopped” is a state elsewhere."""
-    return pgettext("audit", text)
+    return in_context("audit", text)
 
 
 def audit_words(action: str) -> str:
