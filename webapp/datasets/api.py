@@ -5,12 +5,13 @@ from typing import Any
 from django.http import HttpResponse, HttpResponseBase, JsonResponse, QueryDict
 from ninja import Query, Router, Status
 
+from webapp.accounts.access import access_workspace
 from webapp.accounts.models import Role
 from webapp.core.errors import NotFound, error_body
-from webapp.datasets import comparing, deriving, exports, queries, saved_views, services, uploads
+from webapp.datasets import comparing, composition, deriving, exports, queries, saved_views, services, uploads
 from webapp.datasets.access import access_dataset, access_upload, access_version
 from webapp.datasets.building import ready_version
-from webapp.datasets.filtering import from_query
+from webapp.datasets.filtering import dataset_conditions, from_query
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, VersionState
 from webapp.datasets.previews import preview_upload
@@ -21,13 +22,16 @@ from webapp.datasets.schemas import (
     DatasetList,
     DatasetOut,
     DatasetPatch,
+    DatasetQuery,
     DifferenceList,
     DifferenceOut,
+    HitsOut,
     ImportIn,
     LineageOut,
     RecordList,
     RecordOut,
     RecordQuery,
+    SearchResult,
     SplitIn,
     UploadIn,
     UploadOut,
@@ -85,11 +89,40 @@ def preview(
 
 @router.get("/workspaces/{slug}/datasets", response=DatasetList)
 def list_datasets(
-    request: MemberRequest, slug: str, cursor: str | None = None, limit: int = 50, search: str = ""
+    request: MemberRequest,
+    slug: str,
+    conditions: Query[DatasetQuery],
+    cursor: str | None = None,
+    limit: int = 50,
+    search: str = "",
 ) -> dict[str, Any]:
-    page = queries.list_datasets(user=request.user, slug=slug, cursor=cursor, limit=limit, search=search)
+    values, ranges = dataset_conditions(request.GET)
+    page = queries.list_datasets(
+        user=request.user, slug=slug, cursor=cursor, limit=limit, search=search, values=values, ranges=ranges
+    )
     items = [DatasetOut.of(dataset, dataset.latest) for dataset in page.items]  # type: ignore[attr-defined]
     return {"items": items, "next_cursor": page.next_cursor}
+
+
+@router.get("/workspaces/{slug}/records", response=SearchResult)
+def search_records(
+    request: MemberRequest, slug: str, conditions: Query[RecordQuery], cursor: str | None = None, limit: int = 10
+) -> dict[str, Any]:
+    """Records of all datasets (their newest ready versions), the first few of each."""
+    found = composition.search_records(
+        user=request.user, slug=slug, wanted=from_query(request.GET), cursor=cursor, limit=max(1, min(limit, 50))
+    )
+    items = [
+        HitsOut(version=hits.version.pk, name=str(hits.version), records=[RecordOut.of(row) for row in hits.rows], more=hits.more)
+        for hits in found.items
+    ]
+    return {"items": items, "searched": found.searched, "next_cursor": found.next_cursor}
+
+
+@router.get("/workspaces/{slug}/composition")
+def workspace_composition(request: MemberRequest, slug: str) -> dict[str, Any]:
+    """facet → value → [records, bytes] over the newest ready versions of all datasets."""
+    return {"facets": composition.workspace_facets(access_workspace(request.user, slug))}
 
 
 @router.post("/workspaces/{slug}/datasets", response={201: DatasetOut})

@@ -33,7 +33,9 @@ FACET_NAMES: dict[str, Promise] = {
     "turns": gettext_lazy("Turns"),
     "quality": gettext_lazy("Quality"),
     "date": gettext_lazy("Date"),
+    "count": gettext_lazy("Records"),
 }
+DATASET_NUMBERS = ("count", "bytes", "date")
 VALUE_NAMES: dict[str, dict[str, Promise]] = {
     "kind": {
         "text": gettext_lazy("texts"),
@@ -88,6 +90,21 @@ def from_query(query: QueryDict) -> RecordFilter:
         positions=[int(position) for position in picked if position.isdecimal()][:10_000] if picked else None,
         sort=query.get("sort", ""),
     )
+
+
+def dataset_conditions(query: QueryDict) -> tuple[dict[str, list[str]], dict[str, tuple[Any, Any]]]:
+    """Values of facets and ranges of numbers that a list of datasets is filtered by; dates as dates."""
+    values = {name: [value for value in query.getlist(name) if value] for name in CATEGORIES}
+    ranges: dict[str, tuple[Any, Any]] = {}
+    for name in DATASET_NUMBERS:
+        least, most = (_bound(name, query.get(f"{name}_{side}", "").strip()) for side in ("min", "max"))
+        if (least, most) != (None, None):
+            ranges[name] = (_day(least), _day(most)) if name == "date" else (least, most)
+    return {name: chosen for name, chosen in values.items() if chosen}, ranges
+
+
+def _day(bound: float | None) -> date | None:
+    return None if bound is None else date.fromordinal(EPOCH + int(bound))
 
 
 def checked_filter(**fields: Any) -> RecordFilter:
@@ -175,12 +192,12 @@ def describe(wanted: RecordFilter) -> str:
     return " · ".join(chip.text for chip in chips(wanted)) or _("all records")
 
 
-def facet_groups(wanted: RecordFilter, counts: Mapping[str, Mapping[str, list[int]]]) -> list[dict[str, Any]]:
+def facet_groups(values: Mapping[str, list[str]], counts: Mapping[str, Mapping[str, list[int]]]) -> list[dict[str, Any]]:
     """What the filter panel offers: facets with more than one value, and those that are chosen."""
     groups = []
     for name in CATEGORIES:
         found = counts.get(name, {})
-        chosen = wanted.values.get(name, [])
+        chosen = values.get(name, [])
         if len(found) < 2 and not chosen:
             continue
         most = max((numbers[0] for numbers in found.values()), default=1)
@@ -204,20 +221,31 @@ def facet_groups(wanted: RecordFilter, counts: Mapping[str, Mapping[str, list[in
     return groups
 
 
-def number_fields(wanted: RecordFilter, ranges: Mapping[str, list[float]]) -> list[dict[str, Any]]:
-    """Numbers whose least and most value differ, with what is asked of them."""
+def dataset_number_fields(ranges: Mapping[str, tuple[Any, Any]]) -> list[dict[str, Any]]:
+    fields = []
+    for name in DATASET_NUMBERS:
+        low, high = (
+            "" if bound is None else f"{bound:g}" if name != "date" else str(bound) for bound in ranges.get(name, (None, None))
+        )
+        kind = "date" if name == "date" else "number"
+        fields.append({"name": name, "label": FACET_NAMES[name], "least": "", "most": "", "low": low, "high": high, "type": kind})
+    return fields
+
+
+def number_fields(wanted: RecordFilter, ranges: Mapping[str, list[float]], *, always: bool = False) -> list[dict[str, Any]]:
+    """Numbers whose least and most value differ (`always`: all, without these as examples), with what is asked of them."""
     fields = []
     for name in NUMBERS:
         least, most = ranges.get(name, [0, 0])
         low, high = wanted.ranges.get(name, (None, None))
-        if least == most and low is None and high is None:
+        if least == most and low is None and high is None and not always:
             continue
         fields.append(
             {
                 "name": name,
                 "label": FACET_NAMES[name],
-                "least": number_text(name, least),
-                "most": number_text(name, most),
+                "least": "" if always else number_text(name, least),
+                "most": "" if always else number_text(name, most),
                 "low": "" if low is None else number_text(name, low),
                 "high": "" if high is None else number_text(name, high),
                 "type": "date" if name == "date" else "number",

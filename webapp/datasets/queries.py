@@ -1,25 +1,41 @@
 """Reads of lists and pages of datasets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import User
 from webapp.core.paging import MAXIMUM_LIMIT, Page, bad_cursor, decode, encode, paginate
 from webapp.datasets.access import access_dataset, access_version
+from webapp.datasets.composition import datasets_with
 from webapp.datasets.indexes import open_index
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
 from workers.spec.filters import RecordFilter
 
 
-def list_datasets(*, user: User, slug: str, cursor: str | None = None, limit: int = 50, search: str = "") -> Page[Dataset]:
-    """Newest first; each has `.latest`, its newest ready version (or its newest at all), and `.latest_number`."""
+def list_datasets(
+    *,
+    user: User,
+    slug: str,
+    cursor: str | None = None,
+    limit: int = 50,
+    search: str = "",
+    values: Mapping[str, list[str]] | None = None,
+    ranges: Mapping[str, tuple[Any, Any]] | None = None,
+) -> Page[Dataset]:
+    """Newest first, filtered by name and description, facets of the records, and numbers of the newest version.
+
+    Each has `.latest`, its newest ready version (or its newest at all).
+    """
     workspace = access_workspace(user, slug)
     found: QuerySet[Any] = Dataset.objects.filter(workspace=workspace)
-    if search:
-        found = found.filter(name__icontains=search)
+    if values or ranges:
+        found = datasets_with(workspace, values or {}, ranges or {})
+    for word in search.split()[:8]:
+        found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
     newest = DatasetVersion.objects.filter(dataset=OuterRef("pk")).order_by("-number")
     ready = newest.filter(state=VersionState.READY)
     found = found.annotate(newest_id=Subquery(newest.values("pk")[:1]), ready_id=Subquery(ready.values("pk")[:1]))

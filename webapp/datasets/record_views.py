@@ -14,7 +14,7 @@ from webapp.accounts.access import may
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound
-from webapp.datasets import exports, figures, filtering, forms, queries, saved_views
+from webapp.datasets import exports, figures, filtering, forms, media, queries, saved_views
 from webapp.datasets.access import access_version
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import DatasetVersion, RecordRow, VersionState
@@ -70,7 +70,7 @@ def version_page(request: MemberRequest, workspace: Workspace, version_id: int) 
         "words": wanted.words[0],
         "chips": filtering.chips(wanted),
         "query": filtering.to_query(wanted),
-        "groups": filtering.facet_groups(wanted, queries.facet_counts(version, wanted)),
+        "groups": filtering.facet_groups(wanted.values, queries.facet_counts(version, wanted)),
         "numbers": filtering.number_fields(wanted, version.stats.get("ranges", {})),
         "sorts": [(name, filtering.FACET_NAMES[name]) for name in version.stats.get("ranges", {})],
         "views": saved_views.list_views(user=request.user, slug=workspace.slug),
@@ -94,7 +94,7 @@ def version_overview(request: MemberRequest, workspace: Workspace, version_id: i
     version = version_in(request, workspace, version_id)
     if version.state != VersionState.READY:
         return redirect("dataset_version", workspace.slug, version.pk)
-    context = {**frame(request, workspace, version, "overview"), "uses": uses([version])}
+    context = {**frame(request, workspace, version, "overview"), "uses": uses([version]), "by": request.GET.get("by", "")}
     return page(request, "datasets/overview.html", workspace, "datasets", charts=True, **context)
 
 
@@ -110,7 +110,7 @@ def record_page(request: MemberRequest, workspace: Workspace, version_id: int, p
         "version": version,
         "dataset": version.dataset,
         "row": row,
-        "record": row.data,
+        "record": media.record_for_page(version, row.data),
         "number": position + 1,
         "previous": position - 1 if position else None,
         "following": position + 1 if position + 1 < version.count else None,

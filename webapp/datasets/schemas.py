@@ -255,3 +255,40 @@ class ViewOut(Schema):
 
 class ViewList(Schema):
     items: list[ViewOut]
+
+
+class HitsOut(Schema):
+    """The first records of a version that fit; `more`: there are others."""
+
+    version: int
+    name: str
+    records: list[RecordOut]
+    more: bool
+
+
+class SearchResult(Schema):
+    """`searched` datasets were looked at; with a `next_cursor` others wait, even when nothing was found yet."""
+
+    items: list[HitsOut]
+    searched: int
+    next_cursor: str | None
+
+
+class DatasetQuery(Schema):
+    """Conditions on the newest version of a dataset: it has records of these values, so many, so large, of such a day."""
+
+    kind: list[str] = []
+    modality: list[str] = []
+    language: list[str] = []
+    domain: list[str] = []
+    licence: list[str] = []
+    source: list[str] = []
+    label: list[str] = []
+    state: list[str] = []
+    split: list[str] = []
+    count_min: str = ""
+    count_max: str = ""
+    bytes_min: str = ""
+    bytes_max: str = ""
+    date_min: str = ""
+    date_max: str = ""

@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from webapp.datasets import change_views, record_views, views
+from webapp.datasets import change_views, media_views, record_views, views
 
 urlpatterns = [
     path("", views.dataset_list, name="datasets"),
+    path("search/", views.record_search, name="record_search"),
+    path("composition/", views.workspace_figure, name="dataset_composition"),
     path("new/", views.dataset_new, name="dataset_new"),
     path("import/", views.dataset_import, name="dataset_import"),
     path("import/preview/", views.import_preview, name="dataset_import_preview"),
@@ -19,6 +21,7 @@ urlpatterns = [
     path("versions/<int:version_id>/views/<int:view_id>/delete/", record_views.view_delete, name="dataset_view_delete"),
     path("versions/<int:version_id>/records/<int:position>/", record_views.record_page, name="dataset_record"),
     path("versions/<int:version_id>/figures/<str:name>/", record_views.version_figure, name="dataset_figure"),
+    path("versions/<int:version_id>/media/<str:sha256>", media_views.version_media, name="dataset_media"),
     path("versions/<int:version_id>/download/", record_views.version_download, name="dataset_download"),
     path("versions/<int:version_id>/errors/", record_views.version_errors, name="dataset_errors"),
     path("versions/<int:version_id>/compare/", change_views.version_compare, name="dataset_compare"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -12,7 +12,7 @@ from webapp.accounts.access import may
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError, translate
-from webapp.datasets import forms, queries, services
+from webapp.datasets import composition, figures, filtering, forms, queries, services
 from webapp.datasets.access import access_dataset, access_upload
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, DatasetVersion, VersionState
@@ -20,7 +20,7 @@ from webapp.datasets.previews import preview_upload
 from webapp.datasets.requests import MemberRequest
 from workers.data.exporters import LABELS
 
-ACCEPTED = ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab"
+ACCEPTED = ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab,.zip,.xml"
 
 
 def _dataset(request: MemberRequest, workspace: Workspace, dataset_id: int) -> Dataset:
@@ -34,10 +34,25 @@ def _dataset(request: MemberRequest, workspace: Workspace, dataset_id: int) -> D
 @workspace_page()
 def dataset_list(request: MemberRequest, workspace: Workspace) -> HttpResponse:
     search = request.GET.get("q", "").strip()
+    values, ranges = filtering.dataset_conditions(request.GET)
     found = queries.list_datasets(
-        user=request.user, slug=workspace.slug, cursor=request.GET.get("cursor"), limit=30, search=search
+        user=request.user,
+        slug=workspace.slug,
+        cursor=request.GET.get("cursor"),
+        limit=30,
+        search=search,
+        values=values,
+        ranges=ranges,
     )
+    facets = composition.workspace_facets(workspace)
     context = {
+        "groups": filtering.facet_groups(values, facets),
+        "numbers": filtering.dataset_number_fields(ranges),
+        "filtered": bool(values or ranges),
+        "chips": [*values, *ranges],
+        "by": request.GET.get("by", ""),
+        "figure_query": "?by=bytes" if request.GET.get("by") == "bytes" else "",
+        "has_facets": any(len(counts) > 1 for name, counts in facets.items() if name in composition.COMPOSED),
         "datasets": found.items,
         "next_cursor": found.next_cursor,
         "search": search,
@@ -45,7 +60,36 @@ def dataset_list(request: MemberRequest, workspace: Workspace) -> HttpResponse:
     }
     if request.headers.get("HX-Request"):
         return render(request, "datasets/_list.html", {"workspace": workspace, **context})
-    return page(request, "datasets/list.html", workspace, "datasets", **context)
+    return page(request, "datasets/list.html", workspace, "datasets", charts=True, **context)
+
+
+@require_safe
+@workspace_page()
+def workspace_figure(request: MemberRequest, workspace: Workspace) -> JsonResponse:
+    """What the newest versions of all datasets are made of."""
+    facets = composition.workspace_facets(workspace, composition.COMPOSED)
+    return JsonResponse(figures.composition(facets, by_bytes=request.GET.get("by") == "bytes"))
+
+
+@require_safe
+@workspace_page()
+def record_search(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    """Records of all datasets at once; the address is the same as that of one version's records."""
+    wanted = filtering.from_query(request.GET)
+    context: dict[str, Any] = {
+        "wanted": wanted,
+        "words": wanted.words[0],
+        "chips": filtering.chips(wanted),
+        "query": filtering.to_query(wanted),
+        "groups": filtering.facet_groups(wanted.values, composition.workspace_facets(workspace)),
+        "numbers": filtering.number_fields(wanted, {}, always=True),
+    }
+    if not wanted.is_empty:
+        context["found"] = found = composition.search_records(
+            user=request.user, slug=workspace.slug, wanted=wanted, cursor=request.GET.get("cursor")
+        )
+        context["next_cursor"] = found.next_cursor
+    return page(request, "datasets/search.html", workspace, "datasets", **context)
 
 
 @require_safe
