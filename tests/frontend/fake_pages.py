@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
@@ -203,8 +204,15 @@ async def turn_action(request: HttpRequest, number: int, action: str) -> JsonRes
 
 
 def media(request: HttpRequest, name: str) -> HttpResponse:
+    """With ranges, without which browsers cannot seek."""
     kind, make = tools.MEDIA[name]
-    return HttpResponse(make(), content_type=kind)
+    content = make()
+    asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+    if not asked:
+        return HttpResponse(content, content_type=kind, headers={"Accept-Ranges": "bytes"})
+    first, last = int(asked[1]), int(asked[2] or len(content) - 1)
+    headers = {"Accept-Ranges": "bytes", "Content-Range": f"bytes {first}-{last}/{len(content)}"}
+    return HttpResponse(content[first : last + 1], status=206, content_type=kind, headers=headers)
 
 
 def models(request: HttpRequest) -> JsonResponse:

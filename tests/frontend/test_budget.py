@@ -35,6 +35,19 @@ def test_page_scripts_stay_under_the_budget(island: str) -> None:
     assert size < BUDGET, f"{island}: {size} bytes"
 
 
+@pytest.mark.parametrize(
+    "tools", [["dialogue", "response_rating"], ["spans", "relations"], ["regions"], ["segments", "wave", "frames"]]
+)
+def test_labelling_page_stays_under_the_budget_with_its_tools(tools: list[str]) -> None:
+    """U1: a page loads only the tools that its questions need."""
+    chunks = manifest()
+    files = scripts_of("app.js", chunks) | scripts_of("theme.js", chunks) | scripts_of("label.js", chunks)
+    for tool in tools:
+        files |= scripts_of(f"label/{tool}.js", chunks)
+    size = sum(len(gzip.compress((DIST / file).read_bytes(), 9)) for file in files)
+    assert size < BUDGET, f"{tools}: {size} bytes"
+
+
 def test_text_files_are_precompressed() -> None:
     manifest()
     for path in DIST.iterdir():

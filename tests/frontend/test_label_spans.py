@@ -12,6 +12,10 @@ from tests.frontend.test_label_tools import open_tool, press, submitted
 pytestmark = pytest.mark.e2e
 TEXT: str = TOOLS["spans"][1]["text"]
 
+WORD = """word => { const node = document.querySelector('.span-text').firstChild; const range = document.createRange();
+  const at = node.data.indexOf(word); range.setStart(node, at); range.setEnd(node, at + word.length);
+  const box = range.getBoundingClientRect(); return [box.left, box.right, box.top + box.height / 2]; }"""
+
 
 def bare(spans: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """(label, text) of spans whose offsets cut exactly that text out of the record, as Python counts."""
@@ -40,12 +44,7 @@ def test_emoji_is_marked_whole(page: Page, fake: Fake) -> None:
 def test_text_is_marked_with_the_mouse(page: Page, fake: Fake) -> None:
     open_tool(page, "spans")
     page.locator(".mark-label[data-value=place]").click()
-    ends = page.evaluate(
-        """word => { const node = document.querySelector('.span-text').firstChild; const range = document.createRange();
-        const at = node.data.indexOf(word); range.setStart(node, at); range.setEnd(node, at + word.length);
-        const box = range.getBoundingClientRect(); return [box.left, box.right, box.top + box.height / 2]; }""",
-        "Paris",
-    )
+    ends = page.evaluate(WORD, "Paris")
     page.wait_for_timeout(350)
     page.mouse.move(ends[0] + 1, ends[2])
     page.mouse.down()
@@ -90,5 +89,9 @@ def test_proposed_spans_are_drawn_at_their_place(page: Page, fake: Fake) -> None
     fake.call("set", task_extra={"predictions": [{"id": 3, "model": "m", "value": value, "score": 0.5}]})
     open_tool(page, "spans")
     expect(page.locator(".mark-row")).to_contain_text("红楼梦")
-    expect(page.locator(".r6o-annotation").first).to_be_attached()
+    ends = page.evaluate(WORD, "红楼梦")
+    box = page.locator(".span-mark").bounding_box()
+    assert box is not None
+    assert abs(box["x"] - ends[0]) < 1
+    assert abs(box["x"] + box["width"] - ends[1]) < 1
     assert submitted(page, fake)[0]["value"] == [span]

@@ -24,8 +24,8 @@ export class AnswerForm {
     this.schema = schema;
     this.changed = changed;
     this.fields = [];
+    const shared = { ...context, players: new Map(), fieldNamed: (name) => this.fields.find((field) => field.definition.name === name) };
     for (const definition of schema.fields) {
-      const shared = { ...context, fieldNamed: (name) => this.fields.find((field) => field.definition.name === name) };
       this.fields.push(new widgets[definition.type](definition, (field) => this.onChange(field), shared));
     }
     this.record = h("section.label-record.card", { "aria-label": t("label.record"), tabIndex: -1 });
@@ -55,14 +55,13 @@ export class AnswerForm {
 
   /** Show a record, with answers that were begun (or none). */
   start(data, kept = null) {
-    const covered = new Set(this.fields.flatMap((field) => field.covers));
-    const shown = showRecord(data, covered);
-    this.record.hidden = !shown;
-    replace(this.record, shown && h("div.card-body", {}, shown));
     for (const field of this.fields) {
       field.start(data);
       this.complain(field, "");
     }
+    const shown = showRecord(data, new Set(this.fields.flatMap((field) => field.covers)));
+    this.record.hidden = !shown;
+    replace(this.record, shown && h("div.card-body", {}, shown));
     this.fill(kept);
   }
 

@@ -150,15 +150,19 @@ export class MarksField extends Field {
     const focused = this.list.contains(document.activeElement) ? document.activeElement.closest("li")?.dataset.id : null;
     this.count.textContent = this.marks.length ? t("tool.marks", { count: this.marks.length }) : t("tool.no_marks");
     replace(this.list, this.sorted.map((mark) => this.row(mark)));
-    if (focused) this.list.querySelector(`[data-id="${CSS.escape(focused)}"] .mark`)?.focus({ preventScroll: true });
+    if (!focused) return;
+    // The focus comes back without choosing anew.
+    this.isListing = true;
+    this.list.querySelector(`[data-id="${CSS.escape(focused)}"] .mark`)?.focus({ preventScroll: true });
+    this.isListing = false;
   }
 
   row(mark) {
     const isSelected = mark.id === this.selected;
     const label = mark.label === undefined || mark.label === null ? "" : this.labelNamed(mark.label).title;
     const words = this.describe(mark);
-    const name = h("button.mark", { type: "button", "aria-pressed": String(isSelected), "aria-label": [label, words].filter(Boolean).join(": "), onclick: () => this.choose(mark.id) }, label && h("b", {}, label), h("span", {}, words));
-    name.addEventListener("focus", () => this.selected !== mark.id && this.select(mark.id));
+    const name = h("button.mark", { type: "button", "aria-pressed": String(isSelected), onclick: () => this.choose(mark.id) }, label && h("b", {}, label), h("span", {}, words));
+    name.addEventListener("focus", () => !this.isListing && this.selected !== mark.id && this.select(mark.id));
     const row = h(`li.mark-row${isSelected ? ".is-selected" : ""}`, { dataset: { id: mark.id } }, name, h("button.btn.btn-icon.btn-sm.btn-ghost-secondary", { type: "button", tabIndex: -1, "aria-label": t("tool.remove_named", { name: label || words }), onclick: () => this.remove(mark.id) }, icon("x")), this.more(mark));
     return paint(row, this.colourFor(mark.label));
   }

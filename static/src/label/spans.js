@@ -1,15 +1,19 @@
 // Labelled parts of a text, marked with the mouse or with a cursor that goes from word to word. Offsets that leave this
 // file are code points.
 import { createTextAnnotator } from "@recogito/text-annotator";
-import { h } from "../lib/dom.js";
+import { h, replace } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { toast } from "../lib/toast.js";
+import { paint } from "./colours.js";
 import { placeOf, proposal } from "./field.js";
 import { MarksField } from "./marks.js";
 import { nextPlace, Offsets, wordsOf } from "./offsets.js";
 import { sourceText } from "./record.js";
 
 const SHOWN = 60;
+
+// The annotator's own painter darkens text by blending and knows no names of labels: this file paints.
+const unpainted = () => ({ destroy() {}, redraw() {}, setStyle() {}, setFilter() {}, setVisible() {}, on: () => () => {} });
 
 export class SpansField extends MarksField {
   constructor(definition, changed, context) {
@@ -30,11 +34,15 @@ export class SpansField extends MarksField {
     this.text = h("div.span-text.prewrap", { tabIndex: 0, role: "group", "aria-label": t("tool.text_to_mark") });
     this.caret = h("div.span-caret", { "aria-hidden": "true" });
     this.spoken = h("span.visually-hidden", { role: "status" });
-    this.stage = h("div.span-stage", {}, this.text, this.caret, this.spoken);
+    this.layer = h("div.span-layer", { "aria-hidden": "true" });
+    this.stage = h("div.span-stage", {}, this.layer, this.text, this.caret, this.spoken);
     this.element = this.frame(this.palette, h("p.form-hint", {}, t("tool.span_hint")), this.count, this.list);
     this.text.addEventListener("focus", () => this.drawCaret());
     this.text.addEventListener("blur", () => this.drawCaret());
-    this.resized = new ResizeObserver(() => this.drawCaret());
+    this.resized = new ResizeObserver(() => {
+      this.paintMarks();
+      this.drawCaret();
+    });
     this.resized.observe(this.stage);
   }
 
@@ -52,7 +60,7 @@ export class SpansField extends MarksField {
     this.words = wordsOf(this.offsets.text);
     this.cursor = this.anchor = 0;
     this.text.textContent = this.offsets.text;
-    this.annotator = createTextAnnotator(this.text, { renderer: "SPANS", style: (mark, state) => this.styleOf(mark.id, state) });
+    this.annotator = createTextAnnotator(this.text, { renderer: unpainted });
     this.text.tabIndex = 0;
     this.annotator.on("createAnnotation", (made) => this.onMouseSelection(made));
     this.annotator.on("selectionChanged", ([chosen]) => {
@@ -77,10 +85,22 @@ export class SpansField extends MarksField {
 
   // --- the picture ---
 
-  styleOf(id, state) {
-    const colour = this.colourFor(this.marks.find((mark) => mark.id === id)?.label);
-    const isSelected = id === this.selected;
-    return { fill: colour, fillOpacity: isSelected ? 0.5 : state?.hovered ? 0.36 : 0.26, underlineColor: colour, underlineStyle: "solid", underlineThickness: isSelected ? 3 : 2, underlineOffset: 1 };
+  /** How many marks lie around this one: outer marks are underlined lower. */
+  depthOf(mark) {
+    return this.marks.filter((one) => one !== mark && one.start < mark.end && one.end > mark.start && (one.end - one.start > mark.end - mark.start || (one.end - one.start === mark.end - mark.start && this.marks.indexOf(one) < this.marks.indexOf(mark)))).length;
+  }
+
+  paintMarks() {
+    const home = this.stage.getBoundingClientRect();
+    replace(this.layer, this.sorted.map((mark) => {
+      const rects = this.rects([this.offsets.toUnits(mark.start), this.offsets.toUnits(mark.end)]).filter((rect) => rect.width > 0);
+      return rects.map((rect, at) => {
+        const piece = paint(h(`span.span-mark${mark.id === this.selected ? ".is-selected" : ""}`, { dataset: { mark: mark.id, label: at === 0 ? this.labelNamed(mark.label).title : "" } }), this.colourFor(mark.label));
+        Object.assign(piece.style, { left: `${rect.left - home.left}px`, top: `${rect.top - home.top}px`, width: `${rect.width}px`, height: `${rect.height}px` });
+        piece.style.setProperty("--depth", this.depthOf(mark));
+        return piece;
+      });
+    }));
   }
 
   drawStage() {
@@ -91,7 +111,7 @@ export class SpansField extends MarksField {
       target: { annotation: id, selector: [{ quote: this.offsets.slice(start, end), start: this.offsets.toUnits(start), end: this.offsets.toUnits(end) }] },
     }));
     this.annotator.setAnnotations(shapes, true);
-    this.annotator.setStyle((mark, state) => this.styleOf(mark.id, state));
+    this.paintMarks();
     this.drawCaret();
     for (const tell of this.watchers) tell();
   }

@@ -15,6 +15,9 @@ const loaders = {
   trace: async () => (await import("./trace.js")).TraceField,
   spans: async () => (await import("./spans.js")).SpansField,
   relations: async () => (await import("./relations.js")).RelationsField,
+  regions: async () => (await import("./regions.js")).RegionsField,
+  segments: async () => (await import("./segments.js")).SegmentsField,
+  frames: async () => (await import("./frames.js")).FramesField,
 };
 
 export const KINDS = Object.keys(loaders);
