@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
+from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 from pydantic import ValidationError
@@ -38,6 +40,12 @@ def tab_labels() -> dict[str, str]:
 
 def number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() and len(text) < 18 else None
+
+
+def with_recipe(posted: QueryDict) -> Mapping[str, str]:
+    """What was posted, with the settings of a recipe that a button brought (`apply`: settings as a query string)."""
+    values = {name: str(value) for name, value in posted.items()}
+    return values | dict(parse_qsl(values.pop("apply", "")))
 
 
 class TrainingForm:

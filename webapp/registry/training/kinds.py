@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from webapp.core.errors import NotFound
@@ -16,6 +17,7 @@ from webapp.registry.models import Model, ModelKind
 from webapp.registry.registering import register_model
 from webapp.registry.training.runs import run_context
 from workers.spec.base import Spec
+from workers.spec.planner import MeasureSpec
 from workers.spec.run import DatasetInput
 from workers.spec.train import PretrainSpec, SftSpec, TokenizerSpec
 
@@ -135,3 +137,16 @@ for _name, _label, _spec, _icon, _curves in TRAINING_KINDS:
             context=run_context,
         )
     )
+register(
+    JobKind(
+        name="measure",
+        label=_("Speed of the machine"),
+        nav="training",
+        spec=MeasureSpec,
+        program="workers.planner",
+        resource="compute",
+        icon="gauge",
+        resumable=False,
+        page=lambda job: reverse("planner", args=[job.workspace.slug]),
+    )
+)

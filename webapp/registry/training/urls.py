@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from webapp.registry.training import views
+from webapp.registry.training import planner_views, views
 
 urlpatterns = [
     path("", views.run_list, name="training"),
     path("new/<str:kind>/", views.run_new, name="training_new"),
     path("check/<str:kind>/", views.run_check, name="training_check"),
+    path("planner/", planner_views.planner, name="planner"),
+    path("planner/measure/", planner_views.planner_measure, name="planner_measure"),
+    path("planner/panel/<str:kind>/", planner_views.planner_panel, name="planner_panel"),
     path("compare/", views.compare, name="training_compare"),
     path("compare/figures/<str:name>/", views.compare_figure, name="training_compare_figure"),
     path("runs/<int:job_id>/examples/", views.run_examples, name="training_examples"),

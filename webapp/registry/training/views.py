@@ -48,9 +48,9 @@ def run_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 @workspace_page(role=Role.MANAGER)
 def run_new(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResponse:
     """The form of one kind of run; everything is filled in sensibly, so that Start works at once."""
-    form = forms.TrainingForm(workspace, kind, request.POST if request.method == "POST" else request.GET)
+    form = forms.TrainingForm(workspace, kind, forms.with_recipe(request.POST if request.method == "POST" else request.GET))
     status = 200
-    if request.method == "POST":
+    if request.method == "POST" and "apply" not in request.POST:
         try:
             job = services.start_from_form(
                 user=asker(request),

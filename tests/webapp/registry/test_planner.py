@@ -1,0 +1,117 @@
+"""«Will it fit?»: the planner's page, the planner beside the training form, recipes applied with one click (S8.7, S10.7)."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.webapp.registry.conftest import Run
+from webapp.accounts.models import User, Workspace
+from webapp.datasets.models import DatasetVersion
+from webapp.jobs.models import Job, State
+from webapp.registry.models import Model
+from webapp.registry.training import planned_form, planning
+from workers.planner.cards import CARDS, GIB, Device
+from workers.planner.shape import KNOWN
+
+pytestmark = pytest.mark.django_db
+HERE = "/w/academy/training"
+
+
+def text(response: Any) -> str:
+    return str(response.content.decode())
+
+
+def test_page_answers_for_own_machine_and_all_cards(alice_client: Client, workspace: Workspace, tiny: Model) -> None:
+    shown = text(alice_client.get(f"{HERE}/planner/"))
+    assert "RTX 2080" in shown
+    assert "H200" in shown
+    assert "memory-bar" in shown
+    assert f'<option value="{tiny.pk}" selected>' in shown, "the newest own model is asked for first"
+    assert all(name in shown for name in KNOWN)
+
+
+def test_page_prescribes_a_recipe(alice_client: Client, workspace: Workspace) -> None:
+    question = {"model": "known:Llama-2-7B", "method": "full", "sequence": "512", "tokens": "2048", "sent": "1"}
+    shown = text(alice_client.get(f"{HERE}/planner/", question, headers={"HX-Request": "true"}))
+    assert "<html" not in shown
+    row = shown[shown.index("RTX 4090") : shown.index("V100 32G")]
+    assert "does not fit" in row
+    assert "LoRA" in row
+
+
+def test_serving_counts_requests(alice_client: Client, workspace: Workspace) -> None:
+    shown = text(alice_client.get(f"{HERE}/planner/", {"task": "serving", "model": "known:Llama-2-7B", "weight_bits": "4"}))
+    row = shown[shown.index("RTX 4090") : shown.index("V100 32G")]
+    assert "fits" in row
+    assert int(re.findall(r'class="number">(\d+)<', row)[0]) >= 10
+
+
+@pytest.mark.parametrize("query", ["model=999", "model=known:nothing", "sequence=-3", "tokens=x", "weight_bits=5&task=serving"])
+def test_odd_questions_get_words_not_errors(alice_client: Client, workspace: Workspace, query: str) -> None:
+    assert alice_client.get(f"{HERE}/planner/?{query}").status_code in {200, 404}
+
+
+def test_strangers_get_nothing(charlie_client: Client, workspace: Workspace, tiny: Model) -> None:
+    for address in ("planner/", f"planner/?model={tiny.pk}", "planner/panel/sft/"):
+        assert charlie_client.get(f"{HERE}/{address}").status_code == 404
+    assert charlie_client.post(f"{HERE}/planner/measure/").status_code == 404
+
+
+def test_panel_follows_the_form(alice_client: Client, tiny: Model, conversations: DatasetVersion) -> None:
+    chosen = {"datasets": conversations.pk, "base_model": tiny.pk, "method": "auto"}
+    shown = text(alice_client.get(f"{HERE}/planner/panel/sft/", chosen))
+    assert "verdict is-right" in shown
+    assert "RTX 2080" in shown
+    assert "Choose a model" in text(alice_client.get(f"{HERE}/planner/panel/sft/"))
+    assert alice_client.get(f"{HERE}/planner/panel/x/").status_code == 404
+
+
+def test_pretraining_panel_reads_the_architecture(alice_client: Client, tiny: Model, unlabelled: DatasetVersion) -> None:
+    chosen = {"datasets": unlabelled.pk, "tokenizer": tiny.pk, "architecture.hidden_size": 1024, "architecture.layers": 24}
+    small = text(alice_client.get(f"{HERE}/planner/panel/pretrain/", {**chosen, "architecture.layers": 2}))
+    large = text(alice_client.get(f"{HERE}/planner/panel/pretrain/", chosen))
+    trained = [re.findall(r"<dd>([\d.]+ ?[KMB])</dd>", shown)[-1] for shown in (small, large)]
+    assert trained[0] != trained[1]
+
+
+def test_a_recipe_is_applied_to_the_form_and_starts_nothing(
+    alice_client: Client, tiny: Model, conversations: DatasetVersion
+) -> None:
+    posted = {"datasets": conversations.pk, "base_model": tiny.pk, "name": "Kept", "method": "full", "advanced": "1"}
+    answer = alice_client.post(f"{HERE}/new/sft/", {**posted, "apply": "method=lora&optimisation.micro_batch_tokens=64"})
+    shown = text(answer)
+    assert answer.status_code == 200
+    assert not Job.objects.exists()
+    assert '<option value="lora" selected>' in shown
+    assert 'name="optimisation.micro_batch_tokens" value="64"' in shown
+    assert 'value="Kept"' in shown
+
+
+def test_recipe_for_a_small_device_is_offered_as_settings(
+    alice: User, workspace: Workspace, tiny: Model, conversations: DatasetVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Device("a small card", 4.0, 10, 100, own=True)
+    monkeypatch.setattr(planning, "devices", lambda: [small, *CARDS.values()])
+    monkeypatch.setattr(planning, "shape_of", lambda model: KNOWN["Qwen2.5-1.5B"])
+    found = planned_form.panel(
+        alice, workspace, "sft", {"datasets": str(conversations.pk), "base_model": str(tiny.pk), "method": "full"}
+    )
+    assert found["here"]["verdict"] == "no"
+    assert "method=qlora" in found["here"]["recipe"]["apply"]
+    assert found["here"]["recipe"]["total"] < 4 * GIB
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_the_machine_is_measured(alice: User, alice_client: Client, workspace: Workspace, run_job: Run) -> None:
+    assert planning.measured_speed() is None
+    answer = alice_client.post(f"{HERE}/planner/measure/")
+    job = run_job(Job.objects.get())
+    assert answer["Location"].endswith(f"/jobs/{job.pk}/")
+    assert job.state == State.DONE, (job.error_template, job.error_params)
+    speed = planning.measured_speed()
+    assert speed is not None
+    assert min(speed.float32, speed.bfloat16, speed.bandwidth) > 0
+    assert "Measure this machine again" in text(alice_client.get(f"{HERE}/planner/"))

@@ -1,0 +1,200 @@
+"""From the training form to the planner: what the run would choose for what is left open, and settings that make it fit."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from webapp.accounts.models import User, Workspace
+from webapp.core.errors import UserError
+from webapp.datasets.building import version_path
+from webapp.datasets.models import DatasetVersion
+from webapp.registry.access import access_ready_model
+from webapp.registry.models import Model
+from webapp.registry.services import TRAINABLE
+from webapp.registry.training import bars, planning
+from webapp.registry.training.checks import missing_field
+from webapp.registry.training.previews import template_of
+from webapp.registry.training.services import TOKENIZER_SOURCES, usable_version
+from workers.data.records import as_messages, as_text, read_records
+from workers.planner.cards import CARDS
+from workers.planner.memory import trained_weights
+from workers.planner.plan import TrainingPlan
+from workers.planner.shape import ModelShape
+
+LOOKED_AT = 200
+FULL_BELOW = 50_000_000
+"""Weights below which the method «automatic» trains all of them (workers.train.recipe)."""
+LONGEST_PASS = {"cpu": 4096, "cuda": 65_536}
+SHOWN_CARDS = ("RTX 2080", "RTX 3060", "RTX 4090", "A100 80G")
+
+
+class Lengths:
+    """Tokens of a dataset's records, from its first ones."""
+
+    def __init__(self, lengths: list[int], count: int) -> None:
+        ordered = sorted(lengths) or [128]
+        self.mean = sum(ordered) / len(ordered)
+        self.longest = ordered[-1]
+        self.count = count
+
+    @property
+    def total(self) -> float:
+        return self.mean * self.count
+
+
+@lru_cache(maxsize=64)
+def _lengths(path: Path, _sha256: str, model_id: int, changed: str, kind: str) -> tuple[int, ...]:
+    template = template_of(Model.objects.select_related("base").get(pk=model_id))
+    found: list[int] = []
+    for record in read_records(path):
+        if len(found) >= LOOKED_AT:
+            break
+        if kind == "pretrain":
+            text = as_text(record) or "\n".join(message.content for message in record.messages or [])
+            found += [len(template.encode_texts([text])[0])] if text else []
+        elif not missing_field(record, kind):
+            found.append(len(template.encode(as_messages(record) or [], record.tools).token_ids))
+    return tuple(found)
+
+
+def lengths_of(version: DatasetVersion, model: Model, kind: str) -> Lengths:
+    found = _lengths(version_path(version), version.sha256, model.pk, model.weights_sha256, kind)
+    return Lengths(list(found), version.count)
+
+
+def number(values: Mapping[str, str], name: str) -> float | None:
+    try:
+        found = float(values.get(name, ""))
+    except ValueError:
+        return None
+    return found if 0 < found < 1e15 else None
+
+
+def whole(values: Mapping[str, str], name: str) -> int | None:
+    found = number(values, name)
+    return None if found is None else int(found)
+
+
+def model_of(user: User, workspace: Workspace, kind: str, values: Mapping[str, str]) -> Model:
+    """The base model, or for a new model the entry whose tokenizer it takes."""
+    if (base := whole(values, "base_model")) is not None:
+        return access_ready_model(user, workspace, base, kinds=TRAINABLE)
+    if kind == "pretrain" and (tokenizer := whole(values, "tokenizer")) is not None:
+        return access_ready_model(user, workspace, tokenizer, kinds=TOKENIZER_SOURCES)
+    raise UserError("planner.no_model", "Choose a model; then its memory and time can be predicted.")
+
+
+def shape_for(model: Model, kind: str, values: Mapping[str, str]) -> ModelShape:
+    """The base's shape, or that of the new model which the form describes."""
+    if kind == "pretrain" and not values.get("base_model"):
+        heads = whole(values, "architecture.heads") or 4
+        hidden = whole(values, "architecture.hidden_size") or 128
+        return ModelShape(
+            name="new",
+            hidden=hidden,
+            layers=whole(values, "architecture.layers") or 4,
+            heads=heads,
+            kv_heads=whole(values, "architecture.kv_heads") or heads,
+            intermediate=whole(values, "architecture.intermediate_size") or 32 * round(hidden * 8 / 3 / 32),
+            vocabulary=model.vocabulary or 1024,
+            tied="advanced" not in values or bool(values.get("architecture.tie_embeddings")),
+        )
+    shape = planning.shape_of(model)
+    if shape is None:
+        raise UserError("planner.no_shape", "The config.json of “{name}” does not tell its shape.", name=model.name)
+    return shape
+
+
+def planned(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Lengths) -> tuple[TrainingPlan, float]:
+    """(plan, tokens to be trained in all), with the trainer's own choices where the form leaves them open."""
+    method = values.get("method") or "auto"
+    if kind == "pretrain":
+        method = "full"
+    elif method == "auto":
+        method = "full" if shape.parameters < FULL_BELOW else "lora"
+    pieces = whole(values, "sequence_length") or 128
+    longest = pieces if kind == "pretrain" else min(whole(values, "max_length") or shape.context, lengths.longest, shape.context)
+    per_step = whole(values, "optimisation.tokens_per_step")
+    if per_step is None:
+        wanted = 16 * pieces if kind == "pretrain" else 32 * lengths.mean
+        per_step = int(min(max(min(wanted, lengths.total / 16), 64), 16_384))
+    tokens = max(longest, min(per_step, whole(values, "optimisation.micro_batch_tokens") or LONGEST_PASS["cpu"]))
+    plan = TrainingPlan(
+        method=method,  # type: ignore[arg-type]
+        sequence=longest,
+        tokens=tokens,
+        passes=max(1, round(per_step / tokens)),
+        checkpointing=values.get("optimisation.gradient_checkpointing") == "on",
+        optimizer="adamw_8bit" if values.get("optimisation.optimizer") == "adamw_8bit" else "adamw",
+        rank=whole(values, "lora.rank") or 16,
+        devices=whole(values, "parallel.processes") or 1,
+        sharding=values.get("parallel.shard") or "none",  # type: ignore[arg-type]
+        references=1 if kind == "preference" and method == "full" and values.get("loss", "dpo") in {"dpo", "kto"} else 0,
+        stored_bytes=4 if shape.parameters < 10**9 else 2,
+    )
+    return plan, _budget(kind, values, shape, lengths)
+
+
+def _budget(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Lengths) -> float:
+    epochs = number(values, "epochs")
+    if kind == "pretrain":
+        if (given := number(values, "token_budget")) is not None:
+            return given
+        if epochs is not None:
+            return epochs * lengths.total
+        continued = bool(values.get("base_model"))
+        return lengths.total if continued else min(max(lengths.total, 20 * shape.parameters), 4 * lengths.total)
+    return (epochs or min(10, max(1, round(36_000 / max(lengths.count, 1))))) * lengths.total
+
+
+def panel(user: User, workspace: Workspace, kind: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """For `planner/_panel.html`: the devices here and a few cards, each with its verdict, and the time."""
+    if kind == "tokenizer":
+        return {}
+    model = model_of(user, workspace, kind, values)
+    version_id = whole(values, "datasets")
+    if version_id is None:
+        raise UserError("planner.no_dataset", "Choose a dataset; then memory and time can be predicted.")
+    version = usable_version(user, workspace, version_id)
+    shape = shape_for(model, kind, values)
+    template_kind = "pretrain" if kind == "pretrain" else "sft"
+    lengths = lengths_of(version, model, template_kind)
+    plan, tokens = planned(kind, values, shape, lengths)
+    shown = [device for device in planning.devices() if device.own] + [CARDS[name] for name in SHOWN_CARDS]
+    precision = values.get("optimisation.precision") or "auto"
+    rows = planning.rows(
+        shape, plan, tokens=tokens, precision=precision, scale=planning.learned_scale(workspace), kind=kind, only=shown
+    )
+    drawn = bars.drawn(rows)
+    for facts, row in zip(drawn, rows, strict=True):
+        if row.recipe is not None:
+            facts["recipe"]["apply"] = urlencode(settings_for(row.plan, row.recipe.plan))
+    limit = number(values, "time_budget_seconds")
+    return {
+        "rows": drawn,
+        "here": drawn[0],
+        "plan": plan,
+        "shape": shape,
+        "tokens": tokens,
+        "trained": trained_weights(shape, plan),
+        "limit": limit if limit is not None and limit < drawn[0]["seconds"] else None,
+        "measured": planning.measured_speed() is not None,
+    }
+
+
+def settings_for(before: TrainingPlan, after: TrainingPlan) -> dict[str, str]:
+    """The fields of the form that turn one plan into the other."""
+    found: dict[str, str] = {}
+    if after.method != before.method:
+        found["method"] = after.method
+    if after.checkpointing and not before.checkpointing:
+        found["optimisation.gradient_checkpointing"] = "on"
+    if after.tokens != before.tokens:
+        found["optimisation.micro_batch_tokens"] = str(after.tokens)
+    if after.optimizer != before.optimizer:
+        found["optimisation.optimizer"] = after.optimizer
+    if after.sequence != before.sequence:
+        found["max_length"] = str(after.sequence)
+    return found

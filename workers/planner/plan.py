@@ -1,0 +1,41 @@
+"""How a training run is done, as far as memory and time depend on it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["full", "lora", "qlora"]
+Precision = Literal["float32", "bfloat16"]
+Sharding = Literal["none", "zero1", "zero2", "zero3"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """`tokens`: of one pass (micro-batch) on one device; `sequence`: of the longest example; `passes`: of one step.
+
+    `loss`: "chunked" makes the logits of a few rows at a time (our trainer), "whole" all at once (plain transformers).
+    `paged`: optimiser states that may lie in the host's memory. `kept_share`: of the tokens that are learnt.
+    `references`: copies of the frozen model kept beside the trained one (preference methods without adapters).
+    """
+
+    method: Method = "lora"
+    sequence: int = 512
+    tokens: int = 2048
+    passes: int = 1
+    precision: Precision = "bfloat16"
+    checkpointing: bool = False
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    paged: bool = False
+    loss: Literal["chunked", "whole"] = "chunked"
+    attention: Literal["fused", "eager"] = "fused"
+    rank: int = 16
+    dropout: bool = False
+    device: Literal["cpu", "cuda"] = "cpu"
+    devices: int = 1
+    sharding: Sharding = "none"
+    references: int = 0
+    stored_bytes: int = 2
+    """Bytes of a weight in the model's files."""
+
+    @property
+    def trains_adapter(self) -> bool:
+        return self.method != "full"
