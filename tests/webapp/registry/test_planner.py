@@ -103,6 +103,19 @@ def test_recipe_for_a_small_device_is_offered_as_settings(
     assert found["here"]["recipe"]["total"] < 4 * GIB
 
 
+def test_api_answers_like_the_page(alice_client: Client, charlie_client: Client, workspace: Workspace) -> None:
+    address = "/api/v1/workspaces/academy/planner"
+    question = {"model": "known:Llama-2-7B", "method": "qlora", "sequence": 512, "tokens": 512}
+    cards = {row["device"]: row for row in alice_client.get(f"{address}/training", question).json()}
+    assert cards["RTX 3060"]["verdict"] == "fits"
+    assert cards["RTX 3060"]["total"] == pytest.approx(sum(cards["RTX 3060"]["parts"].values()))
+    served = {row["device"]: row for row in alice_client.get(f"{address}/serving", {**question, "kv_bits": 8}).json()}
+    assert served["A100 80G"]["requests"] > served["RTX 4090"]["requests"] > 0
+    assert alice_client.get(f"{address}/training", {"model": "known:none"}).status_code == 404
+    assert alice_client.get(f"{address}/training", {"rank": 0}).status_code == 422
+    assert charlie_client.get(f"{address}/training").status_code == 404
+
+
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_machine_is_measured(alice: User, alice_client: Client, workspace: Workspace, run_job: Run) -> None:

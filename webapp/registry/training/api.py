@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Header, Router, Schema, Status
+from ninja import Header, Query, Router, Schema, Status
 
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import User
+from webapp.core.errors import NotFound
 from webapp.core.paging import paginate
-from webapp.registry.training import checks, runs, services
+from webapp.registry.training import checks, planning, runs, services
+from webapp.registry.training.planner_forms import ServingQuestion, TrainingQuestion
 from workers.spec.base import Spec
 from workers.spec.train import PretrainSpec, SftSpec, TokenizerSpec
 
@@ -75,6 +77,77 @@ def start_tokenizer(
 ) -> Status:
     """Train a tokenizer."""
     return _start(request, slug, "tokenizer", payload, idempotency_key)
+
+
+class FitOut(Schema):
+    """A device with its verdict. Bytes; `parts` of the peak on one device; `recipe`: the steps down that make it fit."""
+
+    device: str
+    own: bool
+    usable: float
+    total: float
+    parts: dict[str, float]
+    verdict: str
+    tokens_per_second: float | None = None
+    seconds: float | None = None
+    recipe: list[str] | None = None
+    recipe_total: float | None = None
+    requests: int | None = None
+
+
+def _shape(request: HttpRequest, slug: str, model: str) -> tuple[Any, Any]:
+    workspace = access_workspace(asker(request), slug)
+    shape = planning.find_shape(asker(request), workspace, model)
+    if shape is None:
+        raise NotFound("planner.no_such_model", "There is no such model, or its config.json does not tell its shape.")
+    return workspace, shape
+
+
+@router.get("/workspaces/{slug}/planner/training", response=list[FitOut])
+def plan_training(request: HttpRequest, slug: str, question: Query[TrainingQuestion]) -> list[dict[str, Any]]:
+    """Memory and time of a training run on this machine and on the cards that people have (S8.7)."""
+    workspace, shape = _shape(request, slug, question.model)
+    rows = planning.rows(
+        shape,
+        question.plan(),
+        tokens=question.million_tokens * 1e6,
+        precision=question.precision,
+        scale=planning.learned_scale(workspace),
+    )
+    return [
+        {
+            "device": row.device.name,
+            "own": row.device.own,
+            "usable": row.device.usable,
+            "total": row.memory.total,
+            "parts": dict(row.memory.parts),
+            "verdict": row.verdict,
+            "tokens_per_second": row.time.tokens_per_second,
+            "seconds": row.time.seconds,
+            "recipe": list(row.recipe.steps) if row.recipe else None,
+            "recipe_total": row.recipe.memory.total if row.recipe else None,
+        }
+        for row in rows
+    ]
+
+
+@router.get("/workspaces/{slug}/planner/serving", response=list[FitOut])
+def plan_serving(request: HttpRequest, slug: str, question: Query[ServingQuestion]) -> list[dict[str, Any]]:
+    """Memory of a deployment, and how many requests fit at once (S10.7)."""
+    _, shape = _shape(request, slug, question.model)
+    rows = planning.serving_rows(shape, question.plan())
+    return [
+        {
+            "device": row.device.name,
+            "own": row.device.own,
+            "usable": row.device.usable,
+            "total": row.total,
+            "parts": dict(row.parts),
+            "verdict": row.verdict,
+            "requests": row.requests,
+        }
+        for row in rows
+    ]
 
 
 @router.get("/workspaces/{slug}/training", response=RunPage)
