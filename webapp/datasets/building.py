@@ -22,7 +22,7 @@ from django.utils import timezone
 from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
-from webapp.datasets import indexes
+from webapp.datasets import indexes, media
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
 from workers.data.index.facts import TEXT_LIMIT, record_language, record_words
 from workers.data.records import record_line, slim, slim_digest
@@ -141,6 +141,8 @@ def fill(version: DatasetVersion, counted: Mapping[str, Any] | None = None) -> N
 
 
 def finish(version: DatasetVersion, stats: dict[str, Any]) -> None:
+    version.stats = stats
+    media.claim(version)
     unfinished = DatasetVersion.objects.filter(pk=version.pk).exclude(state=VersionState.READY)
     unfinished.update(state=VersionState.READY, count=stats["count"], stats=stats)
     version.refresh_from_db()

@@ -15,6 +15,7 @@ from webapp.core import storage
 from webapp.core.errors import NotFound, UserError, translate
 from webapp.core.streaming import PIECE_BYTES, send_file, stream
 from webapp.datasets.building import version_path
+from webapp.datasets.media import files_of
 from webapp.datasets.models import DatasetVersion
 from workers.data.exporters import FORMATS, SUFFIXES, export, exported_count, losses
 from workers.data.formats.canonical import guard
@@ -24,6 +25,7 @@ CONTENT_TYPES = {
     ".jsonl": "application/x-ndjson; charset=utf-8",
     ".json": "application/json; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",
+    ".zip": "application/zip",
 }
 
 
@@ -44,7 +46,7 @@ def download(request: HttpRequest, version: DatasetVersion, format: str = "jsonl
     if format == "jsonl":
         name = file_name(version, suffix)
         return send_file(request, path, name=name, content_type=CONTENT_TYPES[suffix], sha256=version.sha256)
-    pieces = gather(export(read_records(path), format))
+    pieces = gather(export(read_records(path), format, files_of(version)))
     response = stream(pieces, name=file_name(version, suffix, f"-{format}"), content_type=CONTENT_TYPES[suffix])
     response["X-Version-SHA256"] = version.sha256
     return response

@@ -25,6 +25,12 @@ FORMATS = [
     ("guanaco", "Guanaco"),
     ("labelllm", "LabelLLM"),
     ("wanjuan", "WanJuan"),
+    ("coco", "COCO"),
+    ("voc", "Pascal VOC"),
+    ("yolo", "YOLO"),
+    ("labelme", "labelme"),
+    ("asr", _("ASR manifest")),
+    ("folder", _("Folder of media")),
 ]
 ENCODINGS = [("auto", _("Recognise it")), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "GB18030")]
 LANGUAGES = [("", _("Recognise it")), ("zh", _("Chinese")), ("en", _("English"))]

@@ -14,7 +14,7 @@ from webapp.accounts.services import record_audit
 from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
-from webapp.datasets import building
+from webapp.datasets import building, media
 from webapp.datasets.indexes import open_index
 from webapp.datasets.models import DatasetVersion, Upload, VersionState
 from webapp.datasets.uploads import discard, upload_path
@@ -54,6 +54,7 @@ def finished(job: Job) -> None:
         records = paths.output_dir(job.pk) / "records.jsonl"
         if records.exists():
             building.place(version, records)
+        media.adopt(version, paths.output_dir(job.pk) / "media")
         _keep_errors(version, job, int(result.get("refused", 0)))
         kept = {
             name: result[name] for name in ("format", "container", "encoding", "mapping", "refused_by_code") if name in result

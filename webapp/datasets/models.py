@@ -108,7 +108,7 @@ class RecordRow(models.Model):
 class VersionMedia(models.Model):
     """A version holds the file of this digest: its records name it, and it was brought in or made within the workspace."""
 
-    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="media")
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="+")
     sha256 = models.CharField(max_length=64)
 
     class Meta:

@@ -12,7 +12,7 @@ from webapp.accounts.models import Role, User, Workspace
 from webapp.accounts.services import record_audit
 from webapp.core import storage
 from webapp.core.errors import UserError
-from webapp.datasets import building
+from webapp.datasets import building, media
 from webapp.datasets.access import access_dataset, access_upload, access_version
 from webapp.datasets.lineage import require_unused
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, Upload, VersionState
@@ -190,6 +190,7 @@ def _remove(version: DatasetVersion) -> None:
     while chunk := list(rows.values_list("pk", flat=True)[:DELETED_ROWS]):
         RecordRow.objects.filter(pk__in=chunk).delete()
     number, path, errors_path = version.pk, version.path, version.errors_path
+    media.release(version)
     version.delete()
     building.discard_file(path)
     if errors_path:

@@ -12,6 +12,8 @@ from workers.data.records import canonical_json, record_line, slim
 from workers.data.writers.base import Counts, Files, Writer, json_list, lines, no_files
 from workers.data.writers.chats import chat_losses, guanaco_rows, labelllm_rows, moss_rows, wanjuan_rows
 from workers.data.writers.conversations import alpaca_rows, conversation_losses, openai_rows, sharegpt_rows
+from workers.data.writers.media import asr, llamafactory, media_losses, own
+from workers.data.writers.pictures import coco, labelme, picture_losses, voc, yolo
 from workers.data.writers.preferences import implicit_rows, kto_rows, preference_losses, preference_rows, ranking_rows
 from workers.spec.errors import UserError
 from workers.spec.record import Record
@@ -66,6 +68,13 @@ WRITERS: tuple[Writer, ...] = (
     Writer("guanaco", "Guanaco", ".jsonl", lines(guanaco_rows), partial(chat_losses, "guanaco")),
     Writer("labelllm", "LabelLLM", ".jsonl", lines(labelllm_rows), partial(chat_losses, "labelllm")),
     Writer("wanjuan", "WanJuan", ".jsonl", lines(wanjuan_rows), partial(chat_losses, "wanjuan")),
+    Writer("zip", "JSON Lines with files", ".zip", own, partial(media_losses, "zip")),
+    Writer("llamafactory", "LLaMA-Factory with files", ".zip", llamafactory, partial(media_losses, "llamafactory")),
+    Writer("coco", "COCO", ".zip", coco, partial(picture_losses, "coco")),
+    Writer("voc", "Pascal VOC", ".zip", voc, partial(picture_losses, "voc")),
+    Writer("yolo", "YOLO", ".zip", yolo, partial(picture_losses, "yolo")),
+    Writer("labelme", "labelme", ".zip", labelme, partial(picture_losses, "labelme")),
+    Writer("asr", "ASR manifest", ".zip", asr, partial(media_losses, "asr")),
 )
 _BY_NAME = {writer.name: writer for writer in WRITERS}
 FORMATS = tuple(_BY_NAME)

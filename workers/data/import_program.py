@@ -30,7 +30,7 @@ def import_dataset(program: Program) -> Mapping[str, Any]:
     upload = program.run.file("upload")
     settings = Settings(**{name: getattr(spec, name) for name in Settings.__dataclass_fields__})
     program.phase("reading")
-    importer = Importer(upload.path, upload.name, settings)
+    importer = Importer(upload.path, upload.name, settings, media_folder=program.run.output_dir / "media")
     outcome = _Outcome(program, importer)
     outcome.run()
     return outcome.result(upload.name)
@@ -100,17 +100,17 @@ class _Outcome:
         if now - self._reported < _REPORT_EVERY_SECONDS:
             return
         self._reported = now
-        source = self.importer.source
-        elapsed, done = now - self._started, max(source.position, 1)
-        self.program.progress(done, source.size, unit="bytes", eta_seconds=round(elapsed * (source.size - done) / done, 1))
+        reading = self.importer.reading
+        elapsed, done, size = now - self._started, max(reading.position, 1), reading.size
+        self.program.progress(done, size, unit="bytes", eta_seconds=round(elapsed * max(0, size - done) / done, 1))
 
     def result(self, name: str) -> dict[str, Any]:
         self.program.phase("saving")
         facts = {
             "file": name,
             "format": self.importer.format,
-            "container": self.importer.container.name,
-            "encoding": self.importer.source.encoding,
+            "container": self.importer.reading.container,
+            "encoding": self.importer.reading.encoding,
             "mapping": self.importer.mapping,
             "refused": self.refused.total(),
             "refused_by_code": dict(self.refused),
@@ -118,7 +118,8 @@ class _Outcome:
         write_json(self.folder / "stats.json", {**self.statistics.report(), "import": facts})
         self.program.artifact("records", self.folder / "records.jsonl", sha256=self.digest.hexdigest())
         self.program.artifact("stats", self.folder / "stats.json")
-        self.program.progress(self.importer.source.size, self.importer.source.size, unit="bytes", eta_seconds=0)
+        size = self.importer.reading.size
+        self.program.progress(size, size, unit="bytes", eta_seconds=0)
         return {
             "count": self.statistics.count,
             "bytes": self.statistics.bytes,

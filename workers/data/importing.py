@@ -1,35 +1,23 @@
 """From an uploaded file to canonical records: recognise, read row by row, refuse bad rows one by one."""
 
-import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from workers.data.formats import find_container, find_shape
-from workers.data.formats.base import Container, Problem, Row, Shape, content_error
-from workers.data.formats.columns import MAPPABLE, Columns, guess
+from workers.data.attaching import Attacher
+from workers.data.formats.base import Problem, content_error
 from workers.data.language import guess_language
+from workers.data.media_files import MediaSink
+from workers.data.readings import Content, Reading, Settings, open_reading
 from workers.data.records import record_line, slim
-from workers.data.source import MAX_LINE, Source
+from workers.data.source import MAX_LINE
 from workers.spec.errors import UserError
 from workers.spec.record import Record
 
-_SAMPLE = 50
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user chose for an import; the defaults let the content decide."""
-
-    format: str = "auto"
-    encoding: str = "auto"
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    language: str | None = None
-    licence: str | None = None
-    domain: str | None = None
+__all__ = ["Imported", "Importer", "Settings", "error_row", "preview"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,61 +30,46 @@ class Imported:
 
 
 class Importer:
-    """One file being imported. Iterating gives an `Imported` or a `Problem` for each row, in order."""
+    """One file being imported. Iterating gives an `Imported` or a `Problem` for each row, in order.
 
-    def __init__(self, path: Path, name: str, settings: Settings) -> None:
+    `media_folder`: where files go that come with the records; without it (a preview) they are only measured.
+    """
+
+    def __init__(self, path: Path, name: str, settings: Settings, media_folder: Path | None = None) -> None:
         self.settings = settings
-        self.source = Source(path, settings.encoding)
-        self.container: Container = find_container(settings.format, name, self.source.head, self.source.is_whole)
-        sample = self.sample()
-        self.columns = list(dict.fromkeys(column for row in sample for column in row))
-        self._renamed = _check_mapping(settings.mapping, self.columns)
-        rows = [self._rename(row) for row in sample]
-        self.shape: Shape = find_shape(settings.format, rows)
-        if self._renamed != dict(settings.mapping):
-            self.shape = Columns()
-        given = {name: column for name, column in settings.mapping.items() if name not in self._renamed}
-        self.mapping: dict[str, str] = guess(rows, given) if isinstance(self.shape, Columns) else {}
+        self.reading: Reading = open_reading(path, name, settings)
+        self._sink = MediaSink(media_folder)
+        self._attacher = Attacher(self.reading.archive, self._sink)
         given_facets = (("language", settings.language), ("licence", settings.licence), ("domain", settings.domain))
         self._chosen_facets = [(name, value) for name, value in given_facets if value]
         self._seen: set[str] = set()
         self._number = 0
 
-    def sample(self) -> list[dict[str, Any]]:
-        """The first rows that can be read; a file of broken rows is not searched to its end."""
-        rows = itertools.islice(self.container.rows(self.source), 20 * _SAMPLE)
-        good = (row.value for row in rows if isinstance(row, Row))
-        return list(itertools.islice(good, _SAMPLE))
-
     @property
     def format(self) -> str:
         """The name of what was recognised: the shape's, or the container's for plain columns."""
-        return self.container.name if self.shape.name == "columns" else self.shape.name
+        return self.reading.format
 
-    def _rename(self, row: dict[str, Any]) -> dict[str, Any]:
-        if not self._renamed:
-            return row
-        return {
-            **{column: value for column, value in row.items() if column not in self._renamed.values()},
-            **{name: row[column] for name, column in self._renamed.items() if column in row},
-        }
+    @property
+    def mapping(self) -> dict[str, str]:
+        return self.reading.mapping
 
     def __iter__(self) -> Iterator[Imported | Problem]:
-        for row in self.container.rows(self.source):
-            if isinstance(row, Problem):
-                yield row
+        for content in self.reading.contents(self._sink):
+            if isinstance(content, Problem):
+                yield content
                 continue
             try:
-                yield self._record(row)
+                yield self._record(content)
             except UserError as error:
-                yield Problem(row.line, error, row.head)
+                yield Problem(content.line, error, f"{content.member}: {content.head}"[:200] if content.member else content.head)
 
-    def _record(self, row: Row) -> Imported:
+    def _record(self, row: Content) -> Imported:
         self._number += 1
-        content = self.shape.to_record(self._rename(row.value), self.mapping)
-        identifier = content.pop("id", None) or str(self._number)
-        if identifier in self._seen:
-            raise content_error("duplicate_id", "The id «{id}» was there before; the first record was kept.", id=identifier[:80])
+        content = row.fields
+        identifier = self._identifier(content.pop("id", None), row.member)
+        if "media" in content:
+            self._attacher.attach(row)
         try:
             record = Record.model_validate({"id": identifier, **content})
         except ValidationError as error:
@@ -110,6 +83,17 @@ class Importer:
         line = _line(canonical)
         self._seen.add(identifier)
         return Imported(canonical, line, row.line)
+
+    def _identifier(self, given: Any, member: str) -> Any:
+        """The id of the row, else its number; in an archive the name of its file tells equal ones apart."""
+        identifier = given or str(self._number)
+        if identifier in self._seen and member:
+            identifier = f"{member}/{identifier}"
+        if identifier in self._seen:
+            raise content_error(
+                "duplicate_id", "The id «{id}» was there before; the first record was kept.", id=str(identifier)[:80]
+            )
+        return identifier
 
     def _add_facets(self, record: dict[str, Any]) -> None:
         facets = record.get("facets", {})
@@ -149,30 +133,6 @@ def _all_text(value: Any) -> str:
     return "".join(map(_all_text, children))
 
 
-_RENAMEABLE = frozenset({"messages", "conversations", "tools", "chosen", "rejected", "images", "audios", "videos", "history"})
-
-
-def _check_mapping(mapping: Mapping[str, str], columns: list[str]) -> dict[str, str]:
-    """The part of the mapping that only renames whole columns. Raises UserError for columns that are not there."""
-    for name, column in mapping.items():
-        if name not in MAPPABLE and name not in _RENAMEABLE:
-            raise UserError(
-                "dataset.unknown_field",
-                "«{field}» is no field that a column can be mapped to; known are {known}.",
-                field=name,
-                known=", ".join((*MAPPABLE, *sorted(_RENAMEABLE))),
-            )
-        missing = [part for part in column.split(",") if part not in columns and column not in columns]
-        if missing:
-            raise UserError(
-                "dataset.unknown_column",
-                "The file has no column «{column}»; it has {columns}.",
-                column=missing[0],
-                columns=", ".join(columns[:30]),
-            )
-    return {name: column for name, column in mapping.items() if name in _RENAMEABLE}
-
-
 def preview(path: Path, format: str = "auto", limit: int = 20, *, name: str | None = None, encoding: str = "auto",
             mapping: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     """What an import of this file would give, from its first rows only: nothing is stored.
@@ -192,13 +152,14 @@ def preview(path: Path, format: str = "auto", limit: int = 20, *, name: str | No
             errors.append(error_row(item))
         else:
             records.append({**item.record, "source_line": item.source_line})
+    reading = importer.reading
     return {
-        "format": importer.format,
-        "container": importer.container.name,
-        "encoding": importer.source.encoding,
-        "encodings_offered": ["gb18030"] if importer.source.looks_like_gb18030 else [],
-        "columns": importer.columns,
-        "mapping": importer.mapping,
+        "format": reading.format,
+        "container": reading.container,
+        "encoding": reading.encoding,
+        "encodings_offered": list(reading.encodings_offered),
+        "columns": reading.columns,
+        "mapping": reading.mapping,
         "records": records,
         "errors": errors,
         "whole": whole,

@@ -6,9 +6,11 @@ Broken bytes stay broken in the line where they stand, so that only this line is
 
 import codecs
 import gzip
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +31,9 @@ _BOMS = (
 )
 
 
+BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """`content` without its line end, None when longer than MAX_LINE. `ended`: a line end follows; `carriage`: it is CR LF."""
@@ -40,15 +45,25 @@ class Line:
     carriage: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """How to read a member of an archive, and how many bytes it unpacks to."""
+
+    open: Callable[[], BinaryIO]
+    size: int
+
+
 class Source:
     """One file that can be read several times from its beginning."""
 
-    def __init__(self, path: Path, encoding: str = "auto") -> None:
+    def __init__(self, path: Path, encoding: str = "auto", member: "Member | None" = None) -> None:
+        """`member`: the content is that of a member of an archive, and `path` only its name."""
         self.path = path
         self.position = 0
         """Bytes of the file read so far, for progress."""
-        self.size = path.stat().st_size
-        with path.open("rb") as file:
+        self._open_plain = member.open if member else partial(path.open, "rb")
+        self.size = member.size if member else path.stat().st_size
+        with self._open_plain() as file:
             self._gzip = file.read(2) == b"\x1f\x8b"
         raw = self._raw_head()
         self.encoding = detect_encoding(raw) if encoding == "auto" else encoding
@@ -59,18 +74,15 @@ class Source:
         self.is_whole = len(raw) < HEAD_BYTES
 
     def _raw_head(self) -> bytes:
-        with self._open() as file:
-            raw = _read_up_to(file, HEAD_BYTES)
+        with self._open_plain() as plain:
+            raw = _read_up_to(gzip.GzipFile(fileobj=plain) if self._gzip else plain, HEAD_BYTES)  # type: ignore[arg-type]
         if not raw and self.size:
             raise self._broken_archive()
         return raw
 
-    def _open(self) -> BinaryIO:
-        return gzip.open(self.path, "rb") if self._gzip else self.path.open("rb")  # type: ignore[return-value]
-
     def chunks(self) -> Iterator[bytes]:
         """The content as UTF-8 without BOM; characters may be cut between two chunks."""
-        with self.path.open("rb") as plain:
+        with self._open_plain() as plain:
             file: BinaryIO = gzip.GzipFile(fileobj=plain) if self._gzip else plain  # type: ignore[assignment]
             yield from self._transcoded(self._counted(file, plain))
 
@@ -89,7 +101,7 @@ class Source:
                         times=MAX_RATIO,
                     )
                 yield chunk
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except BROKEN as error:
             raise self._broken_archive() from error
 
     def _broken_archive(self) -> UserError:
@@ -156,7 +168,7 @@ def _read_up_to(file: BinaryIO, count: int) -> bytes:
         while length < count and (piece := file.read(count - length)):
             pieces.append(piece)
             length += len(piece)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except BROKEN:
         pass  # reading the whole file tells it
     return b"".join(pieces)
 

@@ -131,10 +131,25 @@ class Statistics:
         pictures = all(item["kind"] == "image" and item.get("url") for item in media)
         self.features["wanjuan"] += kinds == ["video"] or ("text" in record and "choices" not in record and pictures)
         self.features.update(f"media_{kind}" for kind in kinds)
+        if kinds == ["image"]:
+            self.features["pictures"] += 1
+            self.features["stored_pictures"] += "sha256" in media[0]
+        self._add_regions_and_segments(record, kinds)
         stored = [item for item in media if item.get("sha256")]
         self.features["stored_media"] += bool(stored)
         for item in stored:
             self.media_bytes[item["kind"]] += item.get("bytes") or 0
+
+    def _add_regions_and_segments(self, record: Mapping[str, Any], kinds: list[str]) -> None:
+        found = {item["type"]: item["value"] for item in record.get("annotations", [])}
+        regions = (found.get("regions") or {}).get("regions", [])
+        shapes = {"rotated" if region.get("rotation") else region["kind"] for region in regions}
+        self.features.update(f"region_{shape}" for shape in shapes)
+        if "audio" in kinds:
+            self.features["sound"] += 1
+            self.features["stored_sound"] += any(item["kind"] == "audio" and item.get("sha256") for item in record["media"])
+            spoken = any(segment.get("text") for segment in found.get("segments") or [])
+            self.features["spoken_segments"] += spoken and "text" not in record
 
     def report(self) -> dict[str, Any]:
         return {

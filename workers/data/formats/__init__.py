@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workers.data.formats.alpaca import Alpaca
+from workers.data.formats.asr import AsrManifest
 from workers.data.formats.base import Container, Shape
 from workers.data.formats.canonical import Canonical, CanonicalTable
 from workers.data.formats.columns import Columns
@@ -13,13 +14,15 @@ from workers.data.formats.guanaco import Guanaco
 from workers.data.formats.json_document import JsonDocument
 from workers.data.formats.jsonl import JsonLines
 from workers.data.formats.labelllm import LabelLlm
+from workers.data.formats.labelme import Labelme
 from workers.data.formats.moss import Moss
 from workers.data.formats.plain_text import PlainText
 from workers.data.formats.preference import Preference, Ranked, Verdict
+from workers.data.formats.voc import Voc, Xml
 from workers.data.formats.wanjuan import WanJuan
 from workers.spec.errors import UserError
 
-CONTAINERS: tuple[Container, ...] = (JsonLines(), JsonDocument(), TabTable(), Table(), PlainText())
+CONTAINERS: tuple[Container, ...] = (JsonLines(), JsonDocument(), Xml(), TabTable(), Table(), PlainText())
 """In the order in which they are tried on a file whose name says nothing."""
 
 SHAPES: tuple[Shape, ...] = (
@@ -35,6 +38,9 @@ SHAPES: tuple[Shape, ...] = (
     Moss(),
     Guanaco(),
     WanJuan(),
+    Labelme(),
+    Voc(),
+    AsrManifest(),
     Columns(),
 )
 """In the order in which they are tried; the last takes every row."""
@@ -47,7 +53,7 @@ def find_container(format: str, name: str, head: bytes, whole: bool) -> Containe
         return named[0]
     suffixes = [suffix.lower() for suffix in _suffixes(name)]
     preferred = [container for container in CONTAINERS if any(suffix in container.suffixes for suffix in suffixes)]
-    if preferred and preferred[0].name in ("text", "csv", "tsv"):
+    if preferred and preferred[0].name in ("text", "csv", "tsv", "xml"):
         return preferred[0]
     if _is_one_object(head) and not whole and preferred and preferred[0].name == "jsonl":
         return preferred[0]  # its first line is longer than what was looked at

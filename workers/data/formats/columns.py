@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.data.formats import field_names
 from workers.data.formats.base import Shape, content_error
-from workers.data.formats.turns import common_fields, text_of, tools_from
+from workers.data.formats.turns import common_fields, media_columns, text_of, tools_from
 
 MAPPABLE = (
     "id",
@@ -34,7 +34,8 @@ class Columns(Shape):
         return True
 
     def to_record(self, row: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
-        if not mapping.keys() & {"text", "question", "answer"}:
+        with_media = bool(media_columns(row))
+        if not mapping.keys() & {"text", "question", "answer"} and not with_media:
             raise content_error(
                 "no_text_column",
                 "None of the columns {columns} is known to hold a text; choose the column for «text».",
@@ -49,7 +50,9 @@ class Columns(Shape):
         elif "question" in mapping and "answer" in mapping:
             record["messages"] = _question_and_answer(cells)
         else:
-            record["text"] = _text(cells.get("text", cells.get("question", cells.get("answer"))))
+            text = cells.get("text", cells.get("question", cells.get("answer")))
+            if text or not with_media:
+                record["text"] = _text(text)
             if cells.get("label") not in (None, ""):
                 record["label"] = label_text(cells["label"])
         if tools := tools_from(row.get("tools")):

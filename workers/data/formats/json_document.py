@@ -24,6 +24,11 @@ _PARTS_OF_A_RECORD = frozenset(
         "non_preferred_output",
         "tools",
         "media",
+        "shapes",
+        "img_list",
+        "responses",
+        "answers",
+        "completions",
     }
 )
 
@@ -36,7 +41,7 @@ class JsonDocument(Container):
         return head.lstrip()[:1] in (b"[", b"{")
 
     def rows(self, source: Source) -> Iterator[Row | Problem]:
-        reader = _Reader(source)
+        reader = Reader(source)
         opening = reader.peek()
         if opening not in ("[", "{"):
             yield problem(1, reader.rest(200), "broken_json", "The file is no JSON list and no JSON object.")
@@ -48,7 +53,7 @@ class JsonDocument(Container):
             yield from _rest(reader)
 
 
-def _rest(reader: "_Reader") -> Iterator[Problem]:
+def _rest(reader: "Reader") -> Iterator[Problem]:
     """What stands behind a document that ended well."""
     if reader.peek() == "}":
         reader.position += 1
@@ -61,7 +66,7 @@ def _rest(reader: "_Reader") -> Iterator[Problem]:
         )
 
 
-class _Reader:
+class Reader:
     """A window on the document's text that moves forward; knows the line it stands on."""
 
     def __init__(self, source: Source) -> None:
@@ -166,7 +171,7 @@ def _encoding_words(offer_gb18030: bool) -> tuple[str, str]:
     return "record.encoding", "The record holds bytes that are no valid UTF-8; save the file as UTF-8."
 
 
-def _elements(reader: _Reader) -> Iterator[tuple[int, Any, str] | Problem]:
+def elements(reader: Reader) -> Iterator[tuple[int, Any, str] | Problem]:
     """The elements of the list that begins here, one by one; broken ones as problems."""
     reader.position += 1
     if reader.peek() == "]":
@@ -201,7 +206,7 @@ def _elements(reader: _Reader) -> Iterator[tuple[int, Any, str] | Problem]:
                 return
 
 
-def _broken(reader: _Reader, line: int, head: str, error: json.JSONDecodeError) -> Problem:
+def _broken(reader: Reader, line: int, head: str, error: json.JSONDecodeError) -> Problem:
     if reader.ended and (error.pos >= len(reader.text) - 1 or error.msg.startswith("Unterminated")):
         return problem(line, head, "truncated", "The file breaks off in the middle of this record; upload it again.")
     if len(reader.text) - reader.position > MAX_LINE:
@@ -209,8 +214,8 @@ def _broken(reader: _Reader, line: int, head: str, error: json.JSONDecodeError) 
     return problem(line, head, "broken_json", "The record that begins here is no valid JSON: {detail}.", detail=error.msg)
 
 
-def _elements_as_rows(reader: _Reader) -> Iterator[Row | Problem]:
-    for element in _elements(reader):
+def _elements_as_rows(reader: Reader) -> Iterator[Row | Problem]:
+    for element in elements(reader):
         if isinstance(element, Problem):
             yield element
             continue
@@ -226,7 +231,7 @@ def _as_row(line: int, value: Any, head: str) -> Row | Problem:
     return problem(line, head, "no_object", "The list holds something that is neither an object nor a text.")
 
 
-def _object_rows(reader: _Reader) -> Iterator[Row | Problem]:
+def _object_rows(reader: Reader) -> Iterator[Row | Problem]:
     """An object: a list of objects below one key is the data; lists of plain values are columns; else it is one record."""
     reader.position += 1
     scalars: dict[str, Any] = {}
@@ -259,10 +264,10 @@ def _object_rows(reader: _Reader) -> Iterator[Row | Problem]:
         yield problem(reader.here(), reader.rest(200), "truncated", "The object breaks off here; upload the whole file.")
 
 
-def _list_of_object(reader: _Reader, columns: dict[str, IO[str]], key: str) -> Iterator[Row | Problem]:
+def _list_of_object(reader: Reader, columns: dict[str, IO[str]], key: str) -> Iterator[Row | Problem]:
     """Rows, if the list holds objects; otherwise it is kept as a column in a temporary file."""
     column: IO[str] | None = None
-    for element in _elements(reader):
+    for element in elements(reader):
         if isinstance(element, Problem):
             yield element
             continue

@@ -6,6 +6,7 @@ from typing import Any
 
 from workers.data.formats.base import content_error
 from workers.data.formats.json_values import parse
+from workers.data.media_files import kind_of
 from workers.spec.errors import UserError
 from workers.spec.record import Media
 
@@ -207,9 +208,14 @@ def media_columns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     for kind in ("image", "audio", "video"):
         given = row.get(f"{kind}s", row.get(kind))
         found += [media_item(kind, item) for item in (given if isinstance(given, list) else [given] if given else [])]
+    for column in PATH_COLUMNS:
+        path = row.get(column)
+        if isinstance(path, str) and (kind := kind_of(path)):
+            found.append(media_item(kind, path))
     return found
 
 
+PATH_COLUMNS = ("file_name", "image_path", "audio_path", "video_path", "audio_filepath")
 MEDIA_COLUMNS = frozenset({"image", "images", "audio", "audios", "video", "videos"})
 
 
@@ -233,7 +239,8 @@ def common_fields(row: Mapping[str, Any], used: Sequence[str], media: list[dict[
     if isinstance(row.get("facets"), Mapping):
         record["facets"] = dict(row["facets"])
     rest = dict(row["extra"]) if isinstance(row.get("extra"), Mapping) else {}
-    taken = {"id", "facets", "extra", *used, *MEDIA_COLUMNS}
+    paths = (name for name in PATH_COLUMNS if isinstance(row.get(name), str) and kind_of(row[name]))
+    taken = {"id", "facets", "extra", *used, *MEDIA_COLUMNS, *paths}
     if is_annotations(row.get("annotations")):
         record["annotations"] = row["annotations"]
         taken.add("annotations")
