@@ -13,16 +13,20 @@ from webapp.chat.models import Turn
 from webapp.chat.queries import path_to
 from webapp.chat.settings import ChatSettings
 from webapp.core.errors import UserError
-from webapp.serving.connections import engine_client
 from webapp.serving.models import Deployment, Health, Wanted
 from webapp.serving.refusals import TOO_LONG, refusal
 from webapp.serving.streams import END, EventReader
+from webapp.serving.upstream import Upstream, read_limited, upstream_of
 
 logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 120.0
 """How long an answer waits for an engine that starts, is full, or was just lost."""
 POLL_SECONDS = 0.2
+REMOTE_WAIT_SECONDS = 0.5
 MAXIMUM_LOSSES = 10
+REMOTE_TRIES = 5
+LONGEST_TEXT = 1_000_000
+LONGEST_REFUSAL = 2**20
 PASSING = {"engine_overloaded", "engine_stopping"}
 
 
@@ -40,7 +44,7 @@ def messages_of(turn: Turn) -> list[dict[str, str]]:
 
 def find_deployment(turn: Turn) -> Deployment:
     """The turn's deployment as it is now. Nothing to wait for: an error that says what to do."""
-    deployment = turn.deployment_id and Deployment.objects.filter(pk=turn.deployment_id).first()
+    deployment = turn.deployment_id and Deployment.objects.select_related("model").filter(pk=turn.deployment_id).first()
     if not deployment:
         raise UserError("chat.deployment_deleted", "The deployment of this answer was deleted; choose another model.")
     if deployment.wanted == Wanted.STOPPED:
@@ -48,6 +52,17 @@ def find_deployment(turn: Turn) -> Deployment:
     if deployment.health == Health.FAILED:
         raise UserError("chat.deployment_failed", "“{name}” could not be started; its page says why.", name=deployment.name)
     return deployment
+
+
+def _event(data: bytes) -> dict[str, Any]:
+    """An event of the stream; what is no JSON object counts as a broken stream."""
+    try:
+        event = json.loads(data)
+    except ValueError as error:
+        raise EngineLost("the stream holds no JSON") from error
+    if not isinstance(event, dict):
+        raise EngineLost("the stream holds no JSON object")
+    return event
 
 
 class Generation:
@@ -59,11 +74,13 @@ class Generation:
         self.messages = messages
         self.usage: dict[str, Any] = dict(turn.usage) if text else {}
         self.finish_reason = "stop"
+        self._finished = False
         self._tokens_before = int(turn.usage.get("completion_tokens", 0)) if text else 0
         self._tokens = 0
         self._first_at: float | None = None
         self._last_at = 0.0
         self._losses = 0
+        self._remote_tries = 0
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
         self._started_at = time.time()
 
@@ -84,7 +101,7 @@ class Generation:
 
         while True:
             deployment = await in_thread(find_deployment, self.turn)
-            if deployment.health == Health.READY and deployment.port:
+            if deployment.health == Health.READY and (deployment.port or deployment.is_remote):
                 return deployment
             self._check_patience(deployment)
             await asyncio.sleep(POLL_SECONDS)
@@ -98,6 +115,9 @@ class Generation:
 
     async def _wait_after(self, error: Exception, deployment: Deployment) -> None:
         logger.info("turn %s goes on when the engine is back: %s", self.turn.pk, error or type(error).__name__)
+        if deployment.is_remote:
+            await self._wait_for_remote(error, deployment)
+            return
         if self._tokens:
             self._losses += 1
             self._patient_until = time.monotonic() + PATIENCE_SECONDS
@@ -108,11 +128,29 @@ class Generation:
         self._check_patience(deployment)
         await asyncio.sleep(POLL_SECONDS)
 
-    def _body(self, deployment: Deployment) -> dict[str, Any]:
+    async def _wait_for_remote(self, error: Exception, deployment: Deployment) -> None:
+        """Somebody else's endpoint is asked a few times, at growing intervals, and cannot go on with half an answer."""
+        if self.text:
+            raise UserError(
+                "chat.remote_broke_off",
+                "The connection to “{name}” broke off; press Regenerate for a whole answer.",
+                name=deployment.name,
+            )
+        self._remote_tries += 1
+        if self._remote_tries >= REMOTE_TRIES:
+            raise UserError(
+                "chat.remote_away",
+                "“{name}” does not answer ({detail}); try again later or choose another model.",
+                name=deployment.name,
+                detail=str(error)[:300] or type(error).__name__,
+            )
+        await asyncio.sleep(REMOTE_WAIT_SECONDS * 2**self._remote_tries)
+
+    def _body(self, there: Upstream) -> dict[str, Any]:
         sampling = {name: value for name, value in self.turn.parameters.items() if name != "system_prompt"}
         body = {
             **ChatSettings.model_validate(sampling).body(),
-            "model": deployment.name,
+            "model": there.model,
             "messages": self.messages,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -125,33 +163,40 @@ class Generation:
         return body
 
     async def _read(self, deployment: Deployment) -> AsyncIterator[str]:
-        headers = {"Authorization": f"Bearer {deployment.token}"}
-        url = f"{deployment.url}/v1/chat/completions"
-        async with engine_client().stream("POST", url, json=self._body(deployment), headers=headers) as response:
+        if self.text and deployment.is_remote:
+            await self._wait_for_remote(EngineLost(), deployment)
+        there = await upstream_of(deployment)
+        url = f"{there.base}/chat/completions"
+        async with there.client().stream("POST", url, json=self._body(there), headers=there.headers) as response:
             if not response.is_success:
-                self._refused(await response.aread(), response.status_code)
+                self._refused(await read_limited(response, LONGEST_REFUSAL), response.status_code, there)
                 raise EngineLost
             reader = EventReader()
             async for chunk in response.aiter_raw():
                 for data in reader.feed(chunk):
                     if data == END:
                         return
-                    if piece := self._take(json.loads(data)):
+                    if piece := self._take(_event(data), there):
                         self.text += piece
                         yield piece
-        raise EngineLost("the stream broke off")
+                        if len(self.text) > LONGEST_TEXT:
+                            self.finish_reason = "length"
+                            return
+        if not (there.target and self._finished):  # some endpoints just hang up when they have finished
+            raise EngineLost("the stream broke off")
 
-    def _take(self, event: dict[str, Any]) -> str:
-        if "error" in event:
-            self._raise(event["error"], 500)
+    def _take(self, event: dict[str, Any], there: Upstream) -> str:
+        if event.get("error"):
+            self._raise(event["error"], 500, there)
         usage = event.get("usage")
         if isinstance(usage, dict):
             self._count(usage)
         choice = next(iter(event.get("choices") or []), None)
         if choice is None:
             return ""
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        piece = str(choice.get("delta", {}).get("content") or "")
+        if reason := choice.get("finish_reason"):
+            self.finish_reason, self._finished = str(reason), True
+        piece = str((choice.get("delta") or {}).get("content") or "")
         if piece:
             self._tokens += 1
             self._last_at = time.monotonic()
@@ -170,21 +215,29 @@ class Generation:
         if seconds > 0 and self._tokens > 1:
             self.usage["tokens_per_second"] = round((self._tokens - 1) / seconds, 1)
 
-    def _refused(self, content: bytes, status: int) -> None:
+    def _refused(self, content: bytes, status: int, there: Upstream) -> None:
         try:
             error = json.loads(content)["error"]
         except (ValueError, KeyError, TypeError):
             error = {"message": content.decode("utf-8", errors="replace")[:300]}
+        if not isinstance(error, dict):
+            error = {"message": str(error)}
         if error.get("code") == TOO_LONG and self._forget_oldest():
             return
-        self._raise(error, status)
+        if there.target and status in {401, 403}:
+            raise UserError(
+                "chat.remote_key",
+                "“{name}” refuses the stored key; a manager can enter a valid one on the model's page.",
+                name=self.turn.model_name,
+            )
+        self._raise(error, status, there)
 
-    def _raise(self, error: dict[str, Any], status: int) -> None:
+    def _raise(self, error: dict[str, Any], status: int, there: Upstream) -> None:
         """A passing hindrance is waited for; everything else is told."""
-        message = str(error.get("message", ""))
+        message = there.without_key(str(error.get("message", "")))
         if error.get("code") in PASSING or status in {429, 502, 503}:
             raise EngineLost(message)
-        raise refusal(error, self.turn.model_name)
+        raise refusal({**error, "message": message}, self.turn.model_name)
 
     def _forget_oldest(self) -> bool:
         """Leave out the older half of a conversation that does not fit the model's context; False when nothing is left to cut."""

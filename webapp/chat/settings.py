@@ -5,14 +5,27 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from webapp.registry.card import generation_defaults
-from webapp.registry.models import Model
+from webapp.registry.models import Model, ModelKind
 
 DEFAULTS = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 1024}
 
 
+PROVIDER = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 1024}
+"""What the OpenAI interface does when a request names nothing."""
+
+
 def default_settings(model: Model | None) -> dict[str, Any]:
-    """How an answer is sampled where nobody chose: as the model's card wants it, else as most models of today do well."""
-    return {**DEFAULTS, **(generation_defaults(model) if model else {})}
+    """How an answer is sampled where nobody chose: as the model's card wants it, else as most models of today do well.
+
+    An endpoint of somebody else gets nothing that nobody chose: some of its models refuse one parameter or another.
+    """
+    usual = {} if model is not None and model.kind == ModelKind.ENDPOINT else DEFAULTS
+    return {**usual, **(generation_defaults(model) if model else {})}
+
+
+def shown_defaults(model: Model | None) -> dict[str, Any]:
+    """What the page shows of parameters that nobody chose."""
+    return {**PROVIDER, **default_settings(model)}
 
 
 class ChatSettings(BaseModel):

@@ -12,7 +12,7 @@ from webapp.accounts.pages import page, workspace_page
 from webapp.chat import queries, services
 from webapp.chat.access import access_conversation
 from webapp.chat.models import Conversation
-from webapp.chat.settings import default_settings
+from webapp.chat.settings import shown_defaults
 from webapp.chat.suggestions import suggestions
 from webapp.core.errors import NotFound
 from webapp.serving.models import Deployment, Wanted
@@ -47,7 +47,7 @@ def chat_context(request: HttpRequest, workspace: Workspace, conversation: Conve
         "choices": [row for row in choices if row in running or row == current],
         "deployment": current,
         "settings_json": json.dumps(settings),
-        "defaults_json": json.dumps(default_settings(current.model if current else None)),
+        "defaults_json": json.dumps(shown_defaults(current.model if current else None)),
         "suggestions_json": json.dumps(suggestions(workspace, request.user), ensure_ascii=False),  # type: ignore[arg-type]
         "topic": f"chats.{request.user.pk}",
         **list_context(request, workspace),

@@ -13,7 +13,7 @@ def access_deployment(user: User, deployment_id: int, *, role: str = Role.VIEWER
 
 def usable_deployments(user: User) -> QuerySet[Deployment]:
     """Deployments that the user may send requests to; an API key that is bound to a workspace sees only that one's."""
-    found = Deployment.objects.filter(workspace__memberships__user_id=user.pk).select_related("workspace")
+    found = Deployment.objects.filter(workspace__memberships__user_id=user.pk).select_related("workspace", "model")
     key = getattr(user, "api_key", None)
     if key is not None and key.workspace_id is not None:
         found = found.filter(workspace_id=key.workspace_id)

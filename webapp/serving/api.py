@@ -34,6 +34,7 @@ class DeploymentOut(Schema):
     model: int
     model_name: str
     state: str
+    is_remote: bool
     spec: dict[str, Any]
     engine: dict[str, Any]
     restarts: int

@@ -48,7 +48,7 @@ def threads(spec: ServeSpec) -> int:
 
 def require_servable(model: Model) -> None:
     """Refuse, in one sentence, what no engine can serve."""
-    if model.kind in {ModelKind.TOKENIZER, ModelKind.ENDPOINT}:
+    if model.kind == ModelKind.TOKENIZER:
         raise UserError(
             "deployment.not_servable",
             "“{name}” is a {kind} and has no weights to serve; choose a base model, a tuned model or an adapter.",

@@ -27,12 +27,13 @@ from webapp.core.bodies import SUSPECT, parse_json
 from webapp.core.errors import UserError, translate
 from webapp.serving import accounting
 from webapp.serving.access import usable_deployments
-from webapp.serving.connections import engine_client
 from webapp.serving.limits import seconds_to_wait
 from webapp.serving.models import Deployment, Health, Wanted
 from webapp.serving.streams import StreamMeter
+from webapp.serving.upstream import Upstream, read_limited, upstream_of
 
 POLL_SECONDS = 0.1
+REFUSED_KEY = {401, 403}
 RETRY_AFTER = 5
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
@@ -159,12 +160,12 @@ def describe(row: Deployment, *, alone: bool) -> dict[str, Any]:
 
 @gateway_view("POST")
 async def chat_completions(request: HttpRequest, caller: Caller) -> HttpResponseBase:
-    return await forward(request, caller, "/v1/chat/completions")
+    return await forward(request, caller, "/chat/completions")
 
 
 @gateway_view("POST")
 async def completions(request: HttpRequest, caller: Caller) -> HttpResponseBase:
-    return await forward(request, caller, "/v1/completions")
+    return await forward(request, caller, "/completions")
 
 
 @gateway_view("POST")
@@ -205,34 +206,48 @@ async def forward(request: HttpRequest, caller: Caller, path: str) -> HttpRespon
     options = body.get("stream_options")
     options = options if isinstance(options, dict) else {}
     hide_usage = streamed and not options.get("include_usage")
-    if hide_usage or body["model"] != deployment.name:
+    there = await find_upstream(deployment)
+    if hide_usage or body["model"] != there.model:
         extra = {"stream_options": {**options, "include_usage": True}} if hide_usage else {}
-        raw = json.dumps({**body, "model": deployment.name, **extra}, ensure_ascii=False).encode()
-    upstream = await open_upstream(deployment, path, raw)
+        raw = json.dumps({**body, "model": there.model, **extra}, ensure_ascii=False).encode()
+    upstream = await open_upstream(deployment, there, path, raw)
     if streamed and upstream.is_success:
         content = relay(upstream, StreamMeter(hide_usage=hide_usage), deployment.pk, caller.key_id)
         response = StreamingHttpResponse(content, status=upstream.status_code, content_type="text/event-stream")
         response["Cache-Control"] = "no-cache"
         response["X-Accel-Buffering"] = "no"
         return response
-    return await answer_whole(upstream, deployment, caller)
+    return await answer_whole(upstream, there, deployment, caller)
 
 
-async def open_upstream(deployment: Deployment, path: str, raw: bytes) -> httpx.Response:
+async def find_upstream(deployment: Deployment) -> Upstream:
+    try:
+        return await upstream_of(deployment)
+    except UserError as error:
+        raise GatewayError(502, error.message, code=error.code) from error
+
+
+async def open_upstream(deployment: Deployment, there: Upstream, path: str, raw: bytes) -> httpx.Response:
     """The engine's answer up to its headers. An engine that is starting or just died is waited for, before the first byte."""
     give_up_at = time.monotonic() + settings.ENGINE_WAIT_SECONDS
     while True:
         await until_ready(deployment, give_up_at)
-        headers = {"Authorization": f"Bearer {deployment.token}", "Content-Type": "application/json"}
-        client = engine_client()
-        outgoing = client.build_request("POST", deployment.url + path, content=raw, headers=headers)
+        if not deployment.is_remote:
+            there = await find_upstream(deployment)  # an engine that was started again has another port
+        headers = {**there.headers, "Content-Type": "application/json"}
+        client = there.client()
+        outgoing = client.build_request("POST", there.base + path, content=raw, headers=headers)
         try:
             return await client.send(outgoing, stream=True)
         except httpx.TransportError as error:
+            if deployment.is_remote:
+                raise GatewayError(
+                    502, f"The endpoint behind “{deployment.name}” does not answer.", code="endpoint_away"
+                ) from error
             if time.monotonic() >= give_up_at:
                 raise not_ready(deployment) from error
             await asyncio.sleep(POLL_SECONDS)
-            await deployment.arefresh_from_db()
+            await deployment.arefresh_from_db(from_queryset=Deployment.objects.select_related("model"))
 
 
 async def until_ready(deployment: Deployment, give_up_at: float) -> None:
@@ -241,7 +256,7 @@ async def until_ready(deployment: Deployment, give_up_at: float) -> None:
         if hopeless or time.monotonic() >= give_up_at:
             raise not_ready(deployment)
         await asyncio.sleep(POLL_SECONDS)
-        await deployment.arefresh_from_db()
+        await deployment.arefresh_from_db(from_queryset=Deployment.objects.select_related("model"))
 
 
 def not_ready(deployment: Deployment) -> GatewayError:
@@ -253,10 +268,10 @@ def not_ready(deployment: Deployment) -> GatewayError:
     return GatewayError(503, f"“{deployment.name}” is starting; try again soon.", code="model_not_ready", wait=RETRY_AFTER)
 
 
-async def answer_whole(upstream: httpx.Response, deployment: Deployment, caller: Caller) -> HttpResponse:
+async def answer_whole(upstream: httpx.Response, there: Upstream, deployment: Deployment, caller: Caller) -> HttpResponse:
     counts = accounting.Counts(requests=1, errors=1)
     try:
-        content = await upstream.aread()
+        content = await read_limited(upstream)
     except httpx.TransportError as error:
         raise GatewayError(502, f"The engine of “{deployment.name}” was lost; try again.", code="engine_lost", wait=1) from error
     else:
@@ -264,6 +279,11 @@ async def answer_whole(upstream: httpx.Response, deployment: Deployment, caller:
     finally:
         await upstream.aclose()
         accounting.record(deployment.pk, caller.key_id, counts)
+    if there.target and upstream.status_code in REFUSED_KEY:
+        message = f"The endpoint behind “{deployment.name}” refuses its stored key; enter a valid one on the model's page."
+        raise GatewayError(502, message, code="endpoint_key")
+    if not upstream.is_success:
+        content = there.without_key(content.decode("utf-8", "replace")).encode()
     response = HttpResponse(content, status=upstream.status_code, content_type="application/json")
     if "retry-after" in upstream.headers:
         response["Retry-After"] = upstream.headers["retry-after"]

@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import ApiKey, Workspace
-from webapp.registry.models import Model
+from webapp.registry.models import Model, ModelKind
 
 
 class Wanted(models.TextChoices):
@@ -59,6 +59,11 @@ class Deployment(models.Model):
         if self.wanted == Wanted.STOPPED:
             return "stopped" if self.health in {Health.STOPPED, Health.FAILED} else "stopping"
         return "starting" if self.health == Health.STOPPED else str(self.health)
+
+    @property
+    def is_remote(self) -> bool:
+        """Somebody else's endpoint answers; there is no engine to start or watch."""
+        return self.model.kind == ModelKind.ENDPOINT
 
     @property
     def url(self) -> str:

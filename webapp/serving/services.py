@@ -5,6 +5,7 @@ import shutil
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from webapp.accounts.access import access_owned, access_workspace
 from webapp.accounts.models import Role, User
@@ -42,6 +43,7 @@ def create_deployment(*, user: User, workspace: str, spec: ServeSpec, name: str 
                 token=engines.new_token(),
                 created_by=user,
             )
+            _follow_if_remote(deployment)
             record_audit(actor=user, workspace=place, action="deployment.create", subject=chosen, model=model.name)
             transaction.on_commit(lambda: publish_state(deployment))
     except IntegrityError as error:
@@ -101,8 +103,18 @@ def delete_deployment(*, user: User, deployment_id: int) -> None:
     publish(f"workspace.{workspace}", deployment=number, state="deleted")
 
 
+def _follow_if_remote(deployment: Deployment) -> None:
+    """Nothing has to start where somebody else's endpoint answers: what is wanted, is."""
+    if deployment.is_remote:
+        is_wanted = deployment.wanted == Wanted.RUNNING
+        deployment.health = Health.READY if is_wanted else Health.STOPPED
+        deployment.ready_at = timezone.now() if is_wanted else None
+        deployment.save(update_fields=["health", "ready_at"])
+
+
 def _told(deployment: Deployment, user: User, action: str) -> Deployment:
     deployment.refresh_from_db()
+    _follow_if_remote(deployment)
     record_audit(actor=user, workspace=deployment.workspace, action=action, subject=deployment.name)
     publish_state(deployment)
     return deployment

@@ -4,7 +4,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
+
 END = b"[DONE]"
+LONGEST_EVENT = 4 * 2**20
+
+
+def _checked(rest: bytes) -> bytes:
+    """What is kept of an event that has not ended; one without an end is no stream of events."""
+    if len(rest) > LONGEST_EVENT:
+        raise httpx.RemoteProtocolError("an event of the stream is too long")
+    return rest
 
 
 class EventReader:
@@ -14,7 +24,8 @@ class EventReader:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        *events, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+        *events, rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+        self._rest = _checked(rest)
         for event in events:
             lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
             if lines:
@@ -33,7 +44,8 @@ class StreamMeter:
 
     def feed(self, chunk: bytes) -> bytes:
         """What is to be passed on: the same bytes, whole events only when the usage chunk has to be found among them."""
-        *events, self._rest = (self._rest + chunk).split(b"\n\n")
+        *events, rest = (self._rest + chunk).split(b"\n\n")
+        self._rest = _checked(rest)
         passed = [event for event in events if self._wanted(event)]
         if not self._hide:
             return chunk

@@ -22,6 +22,7 @@ from webapp.serving.access import access_deployment
 from webapp.serving.forms import DeployForm, spec_rows
 from webapp.serving.models import Deployment, Health
 from webapp.serving.refusals import refusal
+from webapp.serving.upstream import find_upstream
 
 ACTIONS: dict[str, Callable[..., Deployment]] = {
     "start": services.start_deployment,
@@ -100,7 +101,7 @@ def deployment(request: HttpRequest, workspace: Workspace, deployment_id: int) -
         "base_url": request.build_absolute_uri("/v1"),
         "generations": ancestors(opened.model),
         "log": engines.read_log(opened.pk),
-        "spec": spec_rows(opened.spec),
+        "spec": [] if opened.is_remote else spec_rows(opened.spec),
         "topic": f"deployment.{opened.pk}",
     }
     context.pop("workspace")
@@ -181,18 +182,19 @@ def _ask(deployment: Deployment, text: str) -> dict[str, Any]:
     )
     if deployment.state != Health.READY:
         raise not_there
+    there = find_upstream(deployment)
     body = {
-        "model": deployment.name,
+        "model": there.model,
         "messages": [{"role": "user", "content": text}],
         "max_tokens": TRY_TOKENS,
     }
-    headers = {"Authorization": f"Bearer {deployment.token}"}
-    url = f"{deployment.url}/v1/chat/completions"
     try:
-        response = httpx.post(url, json=body, headers=headers, timeout=TRY_SECONDS, trust_env=False)
+        response = there.ask(body, TRY_SECONDS)
         told: dict[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise not_there from error
     if not response.is_success:
-        raise refusal(told.get("error") or {}, deployment.name)
+        said = told.get("error")
+        said = said if isinstance(said, dict) else {"message": str(said)}
+        raise refusal({**said, "message": there.without_key(str(said.get("message", "")))}, deployment.name)
     return told

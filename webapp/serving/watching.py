@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from webapp.core import processes
 from webapp.core.errors import UserError
+from webapp.registry.models import ModelKind
 from webapp.serving import engines
 from webapp.serving.models import Deployment, Health, Wanted
 from webapp.serving.services import publish_state
@@ -40,6 +41,7 @@ STOP_GRACE_SECONDS = 8.0
 MAXIMUM_FAILED_STARTS = 5
 CRASH_WINDOW_SECONDS = 300.0
 MAXIMUM_DELAY_SECONDS = 30.0
+NO_ENGINE_NEEDED = Q(model__kind=ModelKind.ENDPOINT)
 NO_ENGINE: dict[str, Any] = {"pid": None, "pid_started": None, "port": None, "watcher": "", "lease_expires_at": None}
 
 
@@ -67,7 +69,7 @@ class Watcher:
     def look(self) -> None:
         """One round over all deployments."""
         wanted = Q(wanted=Wanted.RUNNING) | ~Q(health__in=[Health.STOPPED, Health.FAILED]) | Q(pk__in=list(self.running))
-        rows = {row.pk: row for row in Deployment.objects.filter(wanted).select_related("model__base")}
+        rows = {row.pk: row for row in Deployment.objects.filter(wanted).exclude(NO_ENGINE_NEEDED).select_related("model__base")}
         for number, engine in list(self.running.items()):
             row = rows.get(number)
             if row is None or row.watcher != processes.identity():
