@@ -9,6 +9,7 @@ import { island } from "./lib/islands.js";
 import { describeShortcuts } from "./lib/shortcuts.js";
 import { toast } from "./lib/toast.js";
 import { chooseVersion } from "./label/conflict.js";
+import { askReason, sameAnswers, SideBySide } from "./label/deciding.js";
 import { AnswerForm } from "./label/form.js";
 import { PredictionBar } from "./label/prediction.js";
 import { Session } from "./label/session.js";
@@ -59,7 +60,7 @@ class Labeller {
       (count) => this.showQueue(count),
     );
     const [first] = this.schema.fields;
-    this.isQuick = this.schema.fields.length === 1 && QUICK.includes(first.type) && !first.multiple && set.auto !== "off";
+    this.isQuick = !set.mode && this.schema.fields.length === 1 && QUICK.includes(first.type) && !first.multiple && set.auto !== "off";
     this.busy = false;
     this.begin();
   }
@@ -90,10 +91,14 @@ class Labeller {
     this.buttons = [
       this.host.dataset.undoUrl && button("undo", t("label.undo"), "U", () => this.undo()),
       this.host.dataset.skipUrl && button("skip", t("label.skip"), "S", () => this.skip()),
+      this.host.dataset.mode === "review" && button("reject", t("tool.send_back"), "R", () => this.reject()),
       button("submit", t("label.submit"), "Ctrl ↵", () => this.submit()),
     ].filter(Boolean);
+    this.submitName = this.buttons.at(-1).firstChild;
     this.proposal = new PredictionBar((value) => this.fillWith(value));
     this.notice = h("div.label-notice", { hidden: true });
+    this.sides = new SideBySide(this.schema, (annotation, question) => this.takeOver(annotation, question));
+    this.form.left.prepend(this.sides.element);
     this.panel = h("section.label-form.card", { "aria-label": t("label.answer") }, h("div.card-body", {}, this.notice, this.proposal.element, this.form.questions), h("div.label-actions", {}, this.buttons));
     this.empty = h("div.card", { hidden: true });
     this.work = h(`div.label-work${this.form.hasStage ? ".has-stage" : ""}`, {}, this.form.left, this.panel);
@@ -110,8 +115,10 @@ class Labeller {
     this.forget = describeShortcuts(t("label.title"), [
       ...this.form.keys,
       { keys: ["Ctrl Enter", "⌘ Enter"], label: t("label.submit") },
-      { keys: ["s"], label: t("label.skip") },
-      { keys: ["u", "Ctrl Backspace"], label: t("label.undo") },
+      ...(this.host.dataset.mode === "review" ? [{ keys: ["R"], label: t("tool.send_back") }] : []),
+      ...(this.host.dataset.mode === "adjudicate" ? [{ keys: ["Shift 1 – 9"], label: t("tool.take_all") }] : []),
+      ...(this.host.dataset.skipUrl ? [{ keys: ["s"], label: t("label.skip") }] : []),
+      ...(this.host.dataset.undoUrl ? [{ keys: ["u", "Ctrl Backspace"], label: t("label.undo") }] : []),
       { keys: ["Esc"], label: t("label.key_leave") },
     ]);
     this.showQueue(this.session.queue.length);
@@ -181,8 +188,12 @@ class Labeller {
     this.position.textContent = t("label.task", { position: task.position });
     const kept = this.session.keptValue(task, draft);
     this.form.start(task.data, kept);
-    this.proposal.show(task.predictions ?? [], { fill: !kept });
-    this.showNotice(task.review);
+    this.task = task;
+    const isDisputed = task.kind === "adjudicate";
+    this.sides.show(isDisputed ? task.annotations : []);
+    this.proposal.show(isDisputed ? [] : (task.predictions ?? []), { fill: !kept });
+    this.showNotice(task.kind === "review" ? null : task.review);
+    this.showDecision();
     this.watch.restart();
     this.timer.textContent = "";
     this.saved.textContent = "";
@@ -196,6 +207,27 @@ class Labeller {
     const isBack = Boolean(review?.reason || review?.state === "rejected");
     this.notice.hidden = !isBack;
     replace(this.notice, isBack && [h("b", {}, t("tool.sent_back")), review.reason && h("p.prewrap.m-0", {}, review.reason)]);
+  }
+
+  /** A reviewer reads on the button whether the answer is accepted as it is or corrected. */
+  showDecision() {
+    if (this.task.kind === "review") this.submitName.textContent = sameAnswers(this.form.value(), this.task.annotations[0].value) ? t("tool.accept") : t("tool.accept_fixed");
+    else if (this.task.kind === "adjudicate") this.submitName.textContent = t("tool.decide");
+  }
+
+  /** Put somebody's answer into the form, to one question or to all. */
+  takeOver(annotation, question = null) {
+    const others = question ? this.form.value().filter((entry) => entry.q !== question) : [];
+    const taken = (annotation.value ?? []).filter((entry) => !question || entry.q === question);
+    this.form.start(this.task.data, structuredClone([...others, ...taken]));
+    this.onChange();
+  }
+
+  /** Send an annotation back to its author, with the reason. */
+  async reject() {
+    if (this.busy || !this.session.task) return;
+    const reason = await askReason();
+    if (reason) this.load(() => this.session.reject(reason, this.key));
   }
 
   /** Put a prediction's answers into the form (null: take them out again). */
@@ -212,7 +244,7 @@ class Labeller {
   }
 
   showReason({ reason, next_free_at: free }) {
-    const known = ["done", "all_leased", "none_assigned"].includes(reason) ? reason : "done";
+    const known = ["done", "all_leased", "none_assigned", "paused"].includes(reason) ? reason : "done";
     const minutes = free ? Math.max(1, Math.ceil((new Date(free) - Date.now()) / 60_000)) : 1;
     this.showEmpty(t(`label.empty_${known}`), t(`label.empty_${known}_text`, { minutes }));
     if (known === "all_leased") this.retry = setTimeout(() => this.load(() => this.session.next()), LEASED_RETRY);
@@ -236,6 +268,8 @@ class Labeller {
       this.submit();
       return;
     }
+    this.showDecision();
+    if (!this.host.dataset.draftUrl) return;
     this.saved.textContent = t("label.saving");
     this.session.draft(this.form.value(), (stored) => {
       this.saved.textContent = t(stored ? "label.saved" : "label.saved_here");
@@ -302,8 +336,12 @@ class Labeller {
       if (event.key === "u") this.undo();
       return;
     }
-    if (this.form.onKey(event)) event.preventDefault();
-    else if (this.proposal.onKey(event, () => this.submit())) event.preventDefault();
+    if (this.sides.onKey(event)) event.preventDefault();
+    else if (this.form.onKey(event)) event.preventDefault();
+    else if (event.key === "R" && this.host.dataset.mode === "review") {
+      event.preventDefault();
+      this.reject();
+    } else if (this.proposal.onKey(event, () => this.submit())) event.preventDefault();
     else if (event.key === "s") this.skip();
     else if (event.key === "u") this.undo();
     else return;

@@ -74,6 +74,7 @@ def page(request: HttpRequest, slug: str = "demo", name: str = "home") -> HttpRe
         "nav_active": name,
         "csrf_token": get_token(request),
         "labels": tools.schema(tool) if tool else schema(request.GET.get("labels", "3"), request.GET.get("fields", "choice")),
+        "mode": request.GET.get("mode", ""),
         "turns": list(state.world["turns"].values()),
         "steps": [
             {"label": "Choose", "state": "done", "url": "#"},
@@ -153,7 +154,12 @@ def task_answer() -> dict[str, Any]:
     if at >= len(records):
         return {"empty": {"reason": "done"}, "progress": done}
     task = {"id": at + 1, "data": records[at], "position": at + 1, **state.world["task_extra"]}
-    return {"task": task, "draft": state.world["drafts"].get(at + 1), "lease": {"expires_at": None}, "progress": done}
+    return {
+        "task": task,
+        "draft": state.world["drafts"].get(at + 1, state.world["draft_for_all"]),
+        "lease": {"expires_at": None},
+        "progress": done,
+    }
 
 
 def next_task(request: HttpRequest) -> JsonResponse:
@@ -163,7 +169,7 @@ def next_task(request: HttpRequest) -> JsonResponse:
 def task_action(request: HttpRequest, number: int, action: str) -> JsonResponse:
     asked = body(request)
     if action == "annotations":
-        state.world["done"].setdefault(number, asked["value"])
+        state.world["done"].setdefault(number, asked.get("value"))
         state.world["current"] = number
         return JsonResponse({"annotation": {"id": number}, "next": task_answer()})
     if action == "draft":

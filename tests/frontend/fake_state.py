@@ -37,6 +37,7 @@ def reset() -> None:
         figures=0,
         records=None,
         task_extra={},
+        draft_for_all=None,
     )
 
 

@@ -2,16 +2,9 @@
 import { h } from "../lib/dom.js";
 import { sheet } from "../lib/dialog.js";
 import { t } from "../lib/i18n.js";
+import { answersView } from "./answers.js";
 
-function answers(schema, value, skipped) {
-  if (skipped) return h("p.text-secondary.mb-0", {}, t("label.skipped"));
-  return h("dl.record-facts", {}, schema.fields.map((field) => {
-    const given = value?.find((entry) => entry.q === field.name)?.value;
-    const names = [given].flat().filter((one) => one !== undefined && one !== null);
-    const said = names.map((one) => field.choices?.find((choice) => choice.value === one)?.label ?? String(one));
-    return h("div", {}, h("dt", {}, field.label), h("dd.prewrap", {}, said.join(", ") || "–"));
-  }));
-}
+const answers = (schema, value, skipped) => (skipped ? h("p.text-secondary.mb-0", {}, t("label.skipped")) : answersView(schema, value));
 
 /** "mine", "stored", or null when the person closes the dialog to go on editing. */
 export function chooseVersion(schema, stored, value) {

@@ -131,6 +131,13 @@ export class Session {
     return this.accept(answer.next);
   }
 
+  /** A reviewer sends the annotation back to its author. */
+  async reject(reason, key) {
+    store.remove(this.draftKey(this.task.id));
+    const answer = await api(this.url("submit"), { method: "POST", json: { decision: "reject", reason, key } });
+    return this.accept(answer.next);
+  }
+
   async undo() {
     this.saveDraft.cancel();
     await this.flush();
