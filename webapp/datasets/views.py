@@ -20,6 +20,7 @@ from webapp.datasets.previews import preview_upload
 from webapp.datasets.requests import MemberRequest
 from workers.data.exporters import LABELS
 
+FIRST_RECORDS = 6
 ACCEPTED = ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab,.zip,.xml"
 
 
@@ -179,6 +180,8 @@ def dataset_page(request: MemberRequest, workspace: Workspace, dataset_id: int) 
         "versions": found.items,
         "next_cursor": found.next_cursor,
         "latest": latest,
+        "records": latest.records.filter(position__lt=FIRST_RECORDS).order_by("position") if latest else [],
+        "by": request.GET.get("by", ""),
         "uses": uses(found.items) if found.items else [],
         "form": forms.DatasetForm(initial={"name": dataset.name, "description": dataset.description}),
         "may_manage": may(request.user, workspace, Role.MANAGER),
