@@ -17,7 +17,23 @@ from webapp.jobs.kinds import get_kind
 from webapp.jobs.leases import queue_order
 from webapp.jobs.models import ALIVE, RESOURCES, DeviceSlot, Job, MetricPoint, State
 
-METRICS = {"accuracy": noop("share right"), "loss": noop("loss"), "learning_rate": noop("learning rate")}
+METRICS = {
+    "accuracy": noop("share right"),
+    "loss": noop("loss"),
+    "learning_rate": noop("learning rate"),
+    "held_out_loss": noop("held-out loss"),
+    "held_out_accuracy": noop("held-out share right"),
+    "held_out_margin": noop("held-out lead of the better answer"),
+    "held_out_reward": noop("held-out reward"),
+    "margin": noop("lead of the better answer"),
+    "reward": noop("reward"),
+    "answer_tokens": noop("tokens of an answer"),
+    "even_groups": noop("questions that taught nothing"),
+    "tokens_per_second": noop("tokens per second"),
+    "grad_norm": noop("gradient norm"),
+    "teraflops": noop("TFLOP per second"),
+    "mfu": noop("share of the machine's peak (MFU)"),
+}
 LOG_TAIL = 64 * 1024
 
 

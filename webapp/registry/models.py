@@ -15,6 +15,7 @@ class ModelKind(models.TextChoices):
     TUNED = "tuned", _("tuned model")
     ADAPTER = "adapter", _("LoRA adapter")
     ENDPOINT = "endpoint", _("endpoint")
+    REWARD = "reward", _("reward model")
 
 
 class ModelState(models.TextChoices):

@@ -169,7 +169,7 @@ class Loop:
         self.program.sample("memory", parts=self.memory_parts)
 
     def _count(self, chosen: np.ndarray, weight: float, loss: float, seconds: float) -> None:
-        lengths = self.objective.lengths[chosen]
+        lengths = self.objective.sizes(chosen)
         tokens = int(lengths.sum())
         self._random = torch.get_rng_state()
         self.count.step += 1

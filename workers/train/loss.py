@@ -64,6 +64,54 @@ def summed_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tens
     return total
 
 
+class _EachLinearCrossEntropy(torch.autograd.Function):
+    """−log softmax(hidden · weightᵀ)[target] of every position; logits are made again, chunk by chunk, in the backward pass."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        context: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, rows: int
+    ) -> torch.Tensor:
+        normalisers, losses = [], []
+        for start in range(0, len(targets), rows):
+            logits = (hidden[start : start + rows] @ weight.T).float()
+            normalisers.append(logits.logsumexp(1))
+            losses.append(normalisers[-1] - logits.gather(1, targets[start : start + rows, None]).squeeze(1))
+        context.rows = rows
+        context.save_for_backward(hidden, weight, targets, torch.cat(normalisers))
+        return torch.cat(losses)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        hidden, weight, targets, normalisers = context.saved_tensors
+        wants_hidden, wants_weight = context.needs_input_grad[:2]
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
+        grad_weight = torch.zeros_like(weight) if wants_weight else None
+        for start in range(0, len(targets), context.rows):
+            chunk = slice(start, start + context.rows)
+            part, target = hidden[chunk], targets[chunk]
+            share = (part @ weight.T).float().sub_(normalisers[chunk, None]).exp_()
+            share[torch.arange(len(target), device=target.device), target] -= 1
+            share = share.mul_(gradient[chunk, None]).to(weight.dtype)
+            if grad_hidden is not None:
+                grad_hidden[chunk] = share @ weight
+            if grad_weight is not None:
+                grad_weight.addmm_(share.T, part)
+        return grad_hidden, grad_weight, None, None
+
+
+def position_losses(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The loss of every position (n), with gradients: what losses over whole answers are made of."""
+    rows = _rows_at_once(head)
+    if type(head) is torch.nn.Linear and head.bias is None:
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        mixed = torch.is_autocast_enabled(hidden.device.type)
+        weight = head.weight.to(dtype) if mixed else head.weight
+        with torch.autocast(hidden.device.type, enabled=False):
+            return _EachLinearCrossEntropy.apply(hidden.to(weight.dtype), weight, targets, rows)
+    pieces = zip(hidden.split(rows), targets.split(rows), strict=True)
+    return torch.cat([checkpoint(_head_losses, head, part, target, use_reentrant=False) for part, target in pieces])
+
+
 def each_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The loss of every position (n), without gradients."""
     rows = _rows_at_once(head)
@@ -78,3 +126,7 @@ def _rows_at_once(head: torch.nn.Module) -> int:
 
 def _head_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+
+
+def _head_losses(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(head(hidden).float(), targets, reduction="none")

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from workers.train import attention
-from workers.train.loss import each_loss, summed_loss
+from workers.train.loss import each_loss, position_losses, summed_loss
 from workers.train.packing import Documents
 
 Precision = Literal["float32", "bfloat16"]
@@ -85,11 +85,42 @@ class Network:
         The backward pass lies inside the packing block because recomputed layers attend again.
         """
         chosen = documents.select(indices)
-        with attention.packed(chosen.lengths.tolist()):
+        with self.differentiating(chosen):
             loss, count = self.loss_sum(chosen, np.arange(len(chosen)))
             if count:
                 (loss * scale).backward()
         return float(loss.detach())
+
+    def answer_log_probs(self, documents: Documents, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """(summed log-probability of the learnt tokens, how many they are) of each of these documents, with gradients."""
+        chosen = documents.select(indices)
+        places = torch.from_numpy(chosen.places()).to(self.device)
+        zeros = torch.zeros(len(chosen), device=self.device)
+        losses, _ = self._forward(chosen, np.arange(len(chosen)), position_losses)
+        counts = zeros.index_add(0, places, torch.ones(len(places), device=self.device))
+        return zeros.index_add(0, places, -losses.float().reshape(-1)), counts
+
+    def token_log_probs(self, documents: Documents, temperature: float = 1.0) -> torch.Tensor:
+        """Log-probability of every learnt token, in order, when drawn at this temperature; with gradients."""
+
+        def measure(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return position_losses(head, hidden / temperature, targets)  # the output layer is linear
+
+        return -self._forward(documents, np.arange(len(documents)), measure)[0].float().reshape(-1)
+
+    @contextmanager
+    def differentiating(self, documents: Documents) -> Iterator[None]:
+        """A block with passes over `documents` and their backward passes, in which recomputed layers attend again."""
+        with attention.packed(documents.lengths.tolist()):
+            yield
+
+    def last_states(self, documents: Documents) -> torch.Tensor:
+        """Hidden state of each document's last token: (documents, size), with gradients."""
+        last = torch.from_numpy(documents.starts[1:] - 1).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            if self.packed:
+                return self._packed_hidden(documents)[last].float()
+            return self._padded_hidden(documents)[last].float()
 
     def token_losses(self, documents: Documents, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(token ids, loss of each, whether it is learnt) of all tokens that have something before them."""
@@ -133,15 +164,23 @@ class Network:
         return output.last_hidden_state[0]
 
     def _padded_logits(self, chosen: Documents, positions: np.ndarray) -> torch.Tensor:
+        inputs, inside = self._padded_inputs(chosen)
+        places = torch.from_numpy(np.flatnonzero(inside)[positions]).to(self.device)
+        return self.core(**inputs, use_cache=False).logits.flatten(0, 1)[places]
+
+    def _padded_hidden(self, chosen: Documents) -> torch.Tensor:
+        inputs, inside = self._padded_inputs(chosen)
+        places = torch.from_numpy(np.flatnonzero(inside)).to(self.device)
+        return self.core.base_model(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)[places]
+
+    def _padded_inputs(self, chosen: Documents) -> tuple[dict[str, torch.Tensor], np.ndarray]:
         self.core.config._attn_implementation = "sdpa" if self.core._supports_sdpa else "eager"
         lengths = chosen.lengths
         inside = np.arange(lengths.max())[None] < lengths[:, None]
         tokens = np.zeros(inside.shape, dtype=np.int64)
         tokens[inside] = chosen.tokens
         mask = torch.from_numpy(inside.astype(np.int64)).to(self.device)
-        logits = self.core(input_ids=torch.from_numpy(tokens).to(self.device), attention_mask=mask, use_cache=False).logits
-        places = torch.from_numpy(np.flatnonzero(inside)[positions]).to(self.device)
-        return logits.flatten(0, 1)[places]
+        return {"input_ids": torch.from_numpy(tokens).to(self.device), "attention_mask": mask}, inside
 
 
 def _predictions(documents: Documents) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,9 @@ class Objective(Protocol):
     held_out: np.ndarray
     """Tokens of each unit that is set aside; empty when none is."""
 
+    def sizes(self, chosen: np.ndarray) -> np.ndarray:
+        """Tokens of every sequence of these units."""
+
     def supervised(self, chosen: np.ndarray) -> int:
         """Learnt tokens of these units."""
 
@@ -52,6 +55,9 @@ class Answers:
         self.network, self.documents, self.aside, self._decode = network, documents, held_out, decode
         self.lengths, self.weights = documents.lengths, documents.supervised()
         self.held_out = held_out.lengths
+
+    def sizes(self, chosen: np.ndarray) -> np.ndarray:
+        return self.lengths[chosen]
 
     def supervised(self, chosen: np.ndarray) -> int:
         return int(self.weights[chosen].sum())

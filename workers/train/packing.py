@@ -43,6 +43,12 @@ class Documents:
         first = self.learnt[self.starts[:-1]].astype(np.int64)
         return counts[self.starts[1:]] - counts[self.starts[:-1]] - first
 
+    def places(self) -> np.ndarray:
+        """The document of each learnt token that has something before it."""
+        predicted = self.learnt.copy()
+        predicted[self.starts[:-1]] = False
+        return np.searchsorted(self.starts, np.flatnonzero(predicted), side="right") - 1
+
     def select(self, indices: np.ndarray) -> "Documents":
         pieces = [slice(self.starts[index], self.starts[index + 1]) for index in indices]
         return Documents(

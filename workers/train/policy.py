@@ -51,7 +51,8 @@ class Policy:
         method = spec.method
         if method == "auto":
             method = "full" if parameters < recipe.FULL_BELOW else "lora"
-        if method == "qlora" and spec.parallel.shard != "none":
+        parallel = getattr(spec, "parallel", None)
+        if method == "qlora" and parallel is not None and parallel.shard != "none":
             raise UserError(
                 "train.qlora_not_shared",
                 "Weights in 4 bits cannot be shared out among processes; choose LoRA, or “none” for sharing.",

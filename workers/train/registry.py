@@ -11,6 +11,9 @@ METHODS = {
     "tokenizer": "workers.train.tokenizer",
     "pretrain": "workers.train.pretrain",
     "sft": "workers.train.sft",
+    "preference": "workers.train.preference",
+    "reward": "workers.train.reward",
+    "grpo": "workers.train.grpo",
 }
 
 

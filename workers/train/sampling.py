@@ -1,6 +1,7 @@
 """Short greedy answers during training, so that a user sees the model change."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel
@@ -9,26 +10,57 @@ from workers.data.templates import ChatTemplate
 from workers.train import attention
 from workers.train.network import Network
 
+if TYPE_CHECKING:
+    from workers.train.session import Session
+
 NEW_TOKENS = 48
 
 
 def answer(network: Network, template: ChatTemplate, prompt: str) -> str:
-    ids = template.encode_prompt([{"role": "user", "content": prompt}])
-    with network.evaluating():
-        new = _greedy(network, ids, set(template.stop_token_ids))
-    return template.decode(new)
+    """A short greedy answer, without what ends it."""
+    ids, stops = template.encode_prompt([{"role": "user", "content": prompt}]), set(template.stop_token_ids)
+    new = draw(network, ids, stops, count=1, most=NEW_TOKENS, temperature=0.0, seed=0)[0]
+    return template.decode([token for token in new if token not in stops])
 
 
-def _greedy(network: Network, ids: list[int], stops: set[int]) -> list[int]:
+def looker(session: "Session", network: Network, template: ChatTemplate, prompts: Sequence[str]) -> Callable[[int], None]:
+    """What a loop calls at each look: answers to the prompts as they are now."""
+
+    def look(step: int) -> None:
+        for prompt in prompts:
+            session.team.check_stop_alone(session.program)
+            session.program.sample("answer", step=step, prompt=prompt, text=answer(network, template, prompt))
+
+    return look
+
+
+def draw(
+    network: Network, prompt: list[int], stops: set[int], *, count: int, most: int, temperature: float, seed: int
+) -> list[list[int]]:
+    """`count` answers to one prompt, drawn together; a temperature of 0 takes the likeliest token. Each ends with the first
+    of `stops` or after `most` tokens."""
     core: PreTrainedModel = network.core
-    core.config._attn_implementation = attention.NAME if network.packed else "sdpa"
-    fed, cache, written = torch.tensor([ids], device=network.device), None, list[int]()
-    with torch.autocast(network.device.type, torch.bfloat16, enabled=network.precision == "bfloat16"):
-        while len(written) < NEW_TOKENS:
-            output: Any = core(input_ids=fed, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            token = int(output.logits[0, -1].argmax())
-            if token in stops:
-                break
-            written.append(token)
-            fed, cache = torch.tensor([[token]], device=network.device), output.past_key_values
-    return written
+    generator = torch.Generator().manual_seed(seed)
+    written = torch.empty(count, 0, dtype=torch.long)
+    ended, cache = torch.zeros(count, dtype=torch.bool), None
+    endings = torch.tensor(sorted(stops))
+    with network.evaluating(), torch.autocast(network.device.type, torch.bfloat16, enabled=network.precision == "bfloat16"):
+        core.config._attn_implementation = attention.NAME if network.packed else "sdpa"
+        fed = torch.tensor([prompt] * count)
+        while written.shape[1] < most and not bool(ended.all()):
+            output: Any = core(input_ids=fed.to(network.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+            fed, cache = _next(output.logits[:, -1].float().cpu(), temperature, generator), output.past_key_values
+            written = torch.cat([written, fed], 1)
+            ended |= torch.isin(fed[:, 0], endings)
+    return [_up_to_end(row, stops) for row in written.tolist()]
+
+
+def _next(logits: torch.Tensor, temperature: float, generator: torch.Generator) -> torch.Tensor:
+    if temperature == 0:
+        return logits.argmax(1, keepdim=True)
+    return torch.multinomial(torch.softmax(logits / temperature, 1), 1, generator=generator)
+
+
+def _up_to_end(row: list[int], stops: set[int]) -> list[int]:
+    end = next((place for place, token in enumerate(row) if token in stops), len(row) - 1)
+    return row[: end + 1]

@@ -1,7 +1,7 @@
 """Supervised fine-tuning: the loss is on the assistant's tokens only. Full or LoRA; every knob may be left open."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -169,7 +169,7 @@ class SftJob:
             objective=Answers(self.network, self.documents, self.aside, self.template.decode),
             recipe=self._recipe(),
             choices=self.choices,
-            look=self._look(),
+            look=sampling.looker(self.session, self.network, self.template, self.spec.sample_prompts),
         )
 
     def _recipe(self) -> recipe.Recipe:
@@ -187,15 +187,6 @@ class SftJob:
             time_budget_seconds=self.spec.time_budget_seconds,
             seed=self.spec.seed,
         )
-
-    def _look(self) -> Callable[[int], None]:
-        def look(step: int) -> None:
-            for prompt in self.spec.sample_prompts:
-                self.program.check_stop()
-                text = sampling.answer(self.network, self.template, prompt)
-                self.program.sample("answer", step=step, prompt=prompt, text=text)
-
-        return look
 
     # Saving
 

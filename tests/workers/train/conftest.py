@@ -50,3 +50,15 @@ def sft(tmp_path: Path, base: Path) -> Callable[..., tiny.Run]:
         return tiny.Run(tmp_path / name, "sft", {"name": name, "base_model": 1, "datasets": [1], **spec}, inputs)
 
     return make
+
+
+@pytest.fixture
+def preference(tmp_path: Path, base: Path) -> Callable[..., tiny.Run]:
+    """A run over preferences; `kind` is preference, reward or grpo; keyword arguments go into its spec."""
+
+    def make(name: str = "run", rows: list[dict[str, Any]] | None = None, kind: str = "preference", **spec: Any) -> tiny.Run:
+        rows = tiny.preferences() if rows is None else rows
+        inputs = {"dataset": tiny.dataset(tmp_path / f"{name}.jsonl", rows), "base_model": tiny.model(base)}
+        return tiny.Run(tmp_path / name, kind, {"name": name, "base_model": 1, "datasets": [1], **spec}, inputs)
+
+    return make

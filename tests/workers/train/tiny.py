@@ -47,6 +47,19 @@ def conversations(count: int = 120) -> list[dict[str, Any]]:
     return rows
 
 
+def preferences(count: int = 80) -> list[dict[str, Any]]:
+    """The shorter answer is the better one."""
+    dice = random.Random(3)
+    rows = []
+    for number in range(count):
+        thing, city = dice.choice(THINGS), dice.choice(CITIES)
+        question = {"role": "user", "content": f"Where is the {thing}? ({number})"}
+        short, long = f"In {city}.", f"I love this {thing}, it costs 7 coins in {city}."
+        chosen, rejected = ([{"role": "assistant", "content": text}] for text in (short, long))
+        rows.append({"id": str(number), "messages": [question], "chosen": chosen, "rejected": rejected})
+    return rows
+
+
 def classified(count: int = 60) -> list[dict[str, Any]]:
     texts = (("I love this {}", "good"), ("This {} is broken", "bad"))
     return [

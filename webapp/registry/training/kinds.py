@@ -19,13 +19,14 @@ from webapp.registry.training.runs import run_context
 from workers.spec.base import Spec
 from workers.spec.planner import MeasureSpec
 from workers.spec.run import DatasetInput
-from workers.spec.train import PretrainSpec, SftSpec, TokenizerSpec
+from workers.spec.train import GrpoSpec, PreferenceSpec, PretrainSpec, RewardSpec, SftSpec, TokenizerSpec
 
 ADAPTED = {"lora", "qlora"}
 FIGURES = (
     "steps", "tokens", "supervised_tokens", "final_loss", "held_out_loss", "first_held_out_loss", "seconds",
     "tokens_per_second", "trainable_parameters", "examples", "held_out_examples", "documents", "dropped", "instruction",
-    "characters_per_token", "texts", "characters",
+    "characters_per_token", "texts", "characters", "held_out_accuracy", "held_out_margin", "held_out_reward",
+    "best_step",
 )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def training_inputs(job: Job) -> dict[str, Any]:
 
 def training_finished(job: Job) -> None:
     result = job.result or {}
-    folder = paths.output_dir(job.pk) / ("adapter" if result.get("method") in ADAPTED else "model")
+    folder = paths.output_dir(job.pk) / ("adapter" if result.get("method") in ADAPTED and job.kind != "reward" else "model")
     base = _base(job)
     register_model(
         workspace=job.workspace,
@@ -91,6 +92,8 @@ def _made_kind(job: Job, method: str) -> str:
         return ModelKind.TOKENIZER
     if job.kind == "pretrain":
         return ModelKind.BASE
+    if job.kind == "reward":
+        return ModelKind.REWARD
     return ModelKind.ADAPTER if method in ADAPTED else ModelKind.TUNED
 
 
@@ -117,6 +120,27 @@ TRAINING_KINDS: list[tuple[str, Any, type[Spec], str, list[str]]] = [
         PretrainSpec,
         "books",
         ["loss", "held_out_loss", "learning_rate", "tokens_per_second", "grad_norm", "mfu"],
+    ),
+    (
+        "preference",
+        _("Preference training"),
+        PreferenceSpec,
+        "thumb-up",
+        ["loss", "held_out_loss", "held_out_accuracy", "held_out_margin", "accuracy", "margin", "learning_rate", "grad_norm"],
+    ),
+    (
+        "reward",
+        _("Reward model"),
+        RewardSpec,
+        "gauge",
+        ["loss", "held_out_loss", "held_out_accuracy", "held_out_margin", "accuracy", "margin", "learning_rate", "grad_norm"],
+    ),
+    (
+        "grpo",
+        _("Reinforcement"),
+        GrpoSpec,
+        "trophy",
+        ["reward", "held_out_reward", "answer_tokens", "even_groups", "loss", "learning_rate", "grad_norm"],
     ),
     ("tokenizer", _("Tokenizer"), TokenizerSpec, "alphabet-latin", []),
 ]
