@@ -41,6 +41,12 @@ def _latin(sample: str) -> str | None:
     words = set(_WORD.findall(sample.lower()))
     if not words:
         return None
-    scores = sorted(((len(words & small), language) for language, small in _SMALL_WORDS.items()), reverse=True)
-    (best, language), (runner_up, _) = scores[:2]
-    return language if best > runner_up and best * 12 >= len(words) else None
+    best = runner_up = 0
+    found = None
+    for language, small in _SMALL_WORDS.items():
+        score = len(words & small)
+        if score > best:
+            best, runner_up, found = score, best, language
+        elif score > runner_up:
+            runner_up = score
+    return found if best > runner_up and best * 12 >= len(words) else None

@@ -61,7 +61,7 @@ class Source:
         self.path = path
         self.position = 0
         """Bytes of the file read so far, for progress."""
-        self._open_plain = member.open if member else partial(path.open, "rb")
+        self._open_plain: Callable[[], BinaryIO] = member.open if member else partial(_open_file, path)
         self.size = member.size if member else path.stat().st_size
         with self._open_plain() as file:
             self._gzip = file.read(2) == b"\x1f\x8b"
@@ -153,6 +153,10 @@ class Source:
                 too_long, rest = True, rest[:1024]
         if rest or too_long:
             yield _line(number + 1, rest, too_long, ended=False)
+
+
+def _open_file(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _line(number: int, content: bytes, too_long: bool, ended: bool) -> Line:

@@ -1,6 +1,7 @@
 """What a dataset version consists of, counted while it is written: the content of stats.json."""
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ _BINS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 def approximate_tokens(text: str) -> int:
     """About as many tokens as a common tokenizer makes: four ASCII characters, or 1.5 others, a token. No tokenizer is loaded."""
-    plain = len(text.encode("ascii", "ignore"))
+    plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
     return (plain + 3) // 4 + round((len(text) - plain) / 1.5)
 
 
@@ -28,7 +29,8 @@ class Statistics:
         self.count = 0
         self.bytes = 0
         self.tokens = 0
-        self.fields: Counter[str] = Counter()
+        self._shapes: Counter[tuple[str, ...]] = Counter()
+        self._facets: Counter[tuple[str, ...]] = Counter()
         self.modalities: Counter[str] = Counter()
         self.bytes_by_modality: Counter[str] = Counter()
         self.media_bytes: Counter[str] = Counter()
@@ -42,13 +44,13 @@ class Statistics:
     def add(self, record: dict[str, Any], size: int) -> None:
         self.count += 1
         self.bytes += size
-        self.fields.update(record.keys())
+        self._shapes[tuple(record)] += 1
         modality = record.get("modality", "text")
         self.modalities[modality] += 1
         self.bytes_by_modality[modality] += size
         facets = record.get("facets", {})
         self.languages[facets.get("language") or "unknown"] += 1
-        self.features.update(f"facet_{name}" for name in facets)
+        self._facets[tuple(facets)] += 1
         self._add_label(record.get("label"))
         length = approximate_tokens(record["text"]) if "text" in record else 0
         if "media" in record:
@@ -64,7 +66,8 @@ class Statistics:
         elif "text" in record and ("label" in record or "answer" in record):
             self.features["answered_text"] += 1
         self.tokens += length
-        self.lengths[next((bound for bound in _BINS if length <= bound), 2 * _BINS[-1])] += 1
+        place = bisect_left(_BINS, length)
+        self.lengths[_BINS[place] if place < len(_BINS) else 2 * _BINS[-1]] += 1
 
     def _add_label(self, label: str | None) -> None:
         if label is None:
@@ -156,7 +159,7 @@ class Statistics:
             "count": self.count,
             "bytes": self.bytes,
             "approximate_tokens": self.tokens,
-            "fields": dict(self.fields),
+            "fields": _spread(self._shapes),
             "modalities": dict(self.modalities),
             "bytes_by_modality": dict(self.bytes_by_modality),
             "media_bytes": dict(self.media_bytes),
@@ -164,9 +167,18 @@ class Statistics:
             "labels": dict(self.labels.most_common()),
             "other_labels": self.other_labels,
             "roles": dict(self.roles),
-            "features": dict(self.features),
+            "features": dict(self.features) | _spread(self._facets, "facet_"),
             "length_histogram": [{"up_to": bound, "count": self.lengths[bound]} for bound in sorted(self.lengths)],
         }
+
+
+def _spread(counts: Counter[tuple[str, ...]], prefix: str = "") -> dict[str, int]:
+    """How often each name stands in the counted tuples."""
+    found: Counter[str] = Counter()
+    for names, count in counts.items():
+        for name in names:
+            found[prefix + name] += count
+    return dict(found)
 
 
 def turn_letters(messages: list[dict[str, Any]]) -> str:

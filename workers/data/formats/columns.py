@@ -4,11 +4,12 @@ Which column says what is guessed from the names (`guess`), and can be told: {"t
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from workers.data.formats import field_names
 from workers.data.formats.base import Shape, content_error
-from workers.data.formats.turns import common_fields, media_columns, text_of, tools_from
+from workers.data.formats.turns import common_fields, text_of, tools_from
 
 MAPPABLE = (
     "id",
@@ -25,6 +26,7 @@ MAPPABLE = (
     "quality",
 )
 _FACETS = ("source", "domain", "language", "licence", "quality")
+_FACET_NAMES = frozenset(_FACETS)
 
 
 class Columns(Shape):
@@ -34,17 +36,15 @@ class Columns(Shape):
         return True
 
     def to_record(self, row: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
-        with_media = bool(media_columns(row))
-        if not mapping.keys() & {"text", "question", "answer"} and not with_media:
+        cells = {field: row.get(column) for field, column in mapping.items()}
+        record = common_fields(row, _columns_of(tuple(mapping.values())), [])
+        with_media = bool(record.get("media"))
+        if not with_media and not mapping.keys() & {"text", "question", "answer"}:
             raise content_error(
                 "no_text_column",
                 "None of the columns {columns} is known to hold a text; choose the column for «text».",
                 columns=", ".join(list(row)[:20]),
             )
-        media: list[dict[str, Any]] = []
-        cells = {field: row.get(column) for field, column in mapping.items()}
-        used = {column for value in mapping.values() for column in value.split(",")} | {"tools"}
-        record = common_fields(row, tuple(used), media)
         if "choices" in mapping:
             record.update(_multiple_choice(row, mapping))
         elif "question" in mapping and "answer" in mapping:
@@ -55,7 +55,7 @@ class Columns(Shape):
                 record["text"] = _text(text)
             if cells.get("label") not in (None, ""):
                 record["label"] = label_text(cells["label"])
-        if tools := tools_from(row.get("tools")):
+        if "tools" in row and (tools := tools_from(row["tools"])):
             record["tools"] = tools
         _add_facets(record, cells)
         if cells.get("id") not in (None, ""):
@@ -63,7 +63,15 @@ class Columns(Shape):
         return record
 
 
+@cache
+def _columns_of(given: tuple[str, ...]) -> frozenset[str]:
+    """The columns that a mapping uses; several stand behind commas."""
+    return frozenset({column for value in given for column in value.split(",")} | {"tools"})
+
+
 def _add_facets(record: dict[str, Any], cells: Mapping[str, Any]) -> None:
+    if _FACET_NAMES.isdisjoint(cells):
+        return
     facets = dict(record.get("facets", {}))
     for name in _FACETS:
         if cells.get(name) in (None, ""):
@@ -80,6 +88,8 @@ def _add_facets(record: dict[str, Any], cells: Mapping[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str) and not value.isspace() and value:
+        return value
     text = "\n".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else text_of(value, [])
     if not text.strip():
         raise content_error("no_content", "The text is empty.")

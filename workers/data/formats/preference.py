@@ -113,7 +113,7 @@ def _shared_text(chosen: str, rejected: str) -> tuple[Any, Any, Any]:
         raise content_error("no_prompt", "The two answers share no prompt; add a column «prompt».")
     cut = len(prompt)
     answers = [[{"role": "assistant", "content": text[cut:]}] for text in (chosen, rejected)]
-    return [{"role": "user", "content": prompt.strip()}], *answers
+    return [{"role": "user", "content": prompt.strip()}], answers[0], answers[1]
 
 
 class Verdict(Shape):
@@ -211,7 +211,7 @@ def _ranking(column: Any, given: list[Any], names: list[str]) -> list[list[str]]
         if any(item not in names for level in named for item in level):
             raise content_error("bad_ranking", "The ranking names an answer that is not there.")
         return named
-    ranks = [item.get("rank") if isinstance(item, Mapping) else None for item in given]
-    if any(not isinstance(rank, (int, float)) for rank in ranks):
+    ranks = [item["rank"] for item in given if isinstance(item, Mapping) and isinstance(item.get("rank"), (int, float))]
+    if len(ranks) < len(given):
         return None
     return [[name for name, rank in zip(names, ranks, strict=True) if rank == level] for level in sorted(set(ranks))]

@@ -1,7 +1,7 @@
 """Turns of a conversation in the spellings of the formats (role / content, from / value) to canonical messages and back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from workers.data.formats.base import content_error
@@ -204,19 +204,24 @@ def media_item(kind: str, given: Any) -> dict[str, Any]:
 
 def media_columns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Files named in the columns `images`, `audios`, `videos` (or one in `image`, …)."""
-    found = []
+    found: list[dict[str, Any]] = []
+    if _MEDIA_NAMES.isdisjoint(row):
+        return found
     for kind in ("image", "audio", "video"):
         given = row.get(f"{kind}s", row.get(kind))
         found += [media_item(kind, item) for item in (given if isinstance(given, list) else [given] if given else [])]
     for column in PATH_COLUMNS:
         path = row.get(column)
-        if isinstance(path, str) and (kind := kind_of(path)):
-            found.append(media_item(kind, path))
+        named = kind_of(path) if isinstance(path, str) else None
+        if named:
+            found.append(media_item(named, path))
     return found
 
 
 PATH_COLUMNS = ("file_name", "image_path", "audio_path", "video_path", "audio_filepath")
 MEDIA_COLUMNS = frozenset({"image", "images", "audio", "audios", "video", "videos"})
+_MEDIA_NAMES = MEDIA_COLUMNS | set(PATH_COLUMNS)
+_ALWAYS_TAKEN = frozenset({"id", "facets", "extra", "annotations"}) | MEDIA_COLUMNS
 
 
 def verdict_from(row: Mapping[str, Any]) -> bool | None:
@@ -227,7 +232,7 @@ def verdict_from(row: Mapping[str, Any]) -> bool | None:
 VERDICT_COLUMNS = ("kto_tag", "label", "desirable")
 
 
-def common_fields(row: Mapping[str, Any], used: Sequence[str], media: list[dict[str, Any]]) -> dict[str, Any]:
+def common_fields(row: Mapping[str, Any], used: Collection[str], media: list[dict[str, Any]]) -> dict[str, Any]:
     """The id, modality, media, facets, annotations and leftover columns of a row of which `used` is taken already."""
     media = media + media_columns(row)
     record: dict[str, Any] = {}
@@ -239,12 +244,16 @@ def common_fields(row: Mapping[str, Any], used: Sequence[str], media: list[dict[
     if isinstance(row.get("facets"), Mapping):
         record["facets"] = dict(row["facets"])
     rest = dict(row["extra"]) if isinstance(row.get("extra"), Mapping) else {}
-    paths = (name for name in PATH_COLUMNS if isinstance(row.get(name), str) and kind_of(row[name]))
-    taken = {"id", "facets", "extra", *used, *MEDIA_COLUMNS, *paths}
-    if is_annotations(row.get("annotations")):
-        record["annotations"] = row["annotations"]
-        taken.add("annotations")
-    rest.update({name: value for name, value in row.items() if name not in taken and value not in (None, "", [], {})})
+    annotations = row.get("annotations")
+    if is_annotations(annotations):
+        record["annotations"] = annotations
+    elif annotations:
+        rest["annotations"] = annotations
+    for name, value in row.items():
+        if name in used or name in _ALWAYS_TAKEN or value is None or value == "" or value == [] or value == {}:
+            continue
+        if not (media and name in PATH_COLUMNS and isinstance(value, str) and kind_of(value)):
+            rest[name] = value
     if rest:
         record["extra"] = rest
     return record

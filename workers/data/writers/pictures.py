@@ -121,8 +121,8 @@ def _voc_file(picture: Picture) -> bytes:
     root = ElementTree.Element("annotation")
     ElementTree.SubElement(root, "filename").text = picture.name
     size = ElementTree.SubElement(root, "size")
-    for name, value in (("width", picture.width), ("height", picture.height), ("depth", 3)):
-        ElementTree.SubElement(size, name).text = str(value)
+    for name, pixels in (("width", picture.width), ("height", picture.height), ("depth", 3)):
+        ElementTree.SubElement(size, name).text = str(pixels)
     for region in picture.regions:
         if region["kind"] == "point":
             continue
@@ -132,7 +132,7 @@ def _voc_file(picture: Picture) -> bytes:
         for name, value in zip(("xmin", "ymin", "xmax", "ymax"), bounds(region), strict=True):
             ElementTree.SubElement(frame, name).text = repr(value)
     ElementTree.SubElement(root, OURS).text = canonical_json(picture.rest).decode()
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def yolo(records: Iterable[Record], files: Files) -> Iterator[bytes]:

@@ -36,8 +36,8 @@ def kto_rows(record: Record) -> Iterator[Row]:
         asked, answer = openai_turns(messages[:-1]), openai_turns(messages[-1:])
         yield {"prompt": asked, "completion": answer, **_beside(record), **verdict, **tags(record, "annotations")}
     elif record.chosen is not None and record.rejected is not None and messages:
-        for name, answer in (("chosen", record.chosen), ("rejected", record.rejected)):
-            row = {"prompt": openai_turns(messages), "completion": openai_turns(answer), **media_columns(record)}
+        for name, told in (("chosen", record.chosen), ("rejected", record.rejected)):
+            row = {"prompt": openai_turns(messages), "completion": openai_turns(told), **media_columns(record)}
             yield {**row, **tags(record), "id": f"{record.id}:{name}", "label": name == "chosen"}
 
 

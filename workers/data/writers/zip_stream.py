@@ -35,7 +35,7 @@ class ZipStream:
 
     def __init__(self) -> None:
         self._outlet = _Outlet()
-        self._zip = zipfile.ZipFile(self._outlet, "w", zipfile.ZIP_STORED)  # type: ignore[arg-type]
+        self._zip = zipfile.ZipFile(self._outlet, "w", zipfile.ZIP_STORED)
         self.names: set[str] = set()
 
     def add(self, name: str, pieces: Iterable[bytes], *, packed: bool = True) -> Iterator[bytes]:
