@@ -13,7 +13,7 @@ from webapp.core.paging import paginate
 from webapp.registry.training import checks, planning, runs, services
 from webapp.registry.training.planner_forms import ServingQuestion, TrainingQuestion
 from workers.spec.base import Spec
-from workers.spec.train import PretrainSpec, SftSpec, TokenizerSpec
+from workers.spec.train import GrpoSpec, PreferenceSpec, PretrainSpec, RewardSpec, SftSpec, TokenizerSpec
 
 router = Router()
 
@@ -61,6 +61,30 @@ def start_fine_tuning(
 ) -> Status:
     """Fine-tune. `name`, `base_model` and `datasets` suffice; everything left out is chosen and recorded by the run."""
     return _start(request, slug, "sft", payload, idempotency_key)
+
+
+@router.post("/workspaces/{slug}/training/preference", response={202: RunOut})
+def start_preference(
+    request: HttpRequest, slug: str, payload: PreferenceSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
+) -> Status:
+    """Learn from preferences: DPO, ORPO, KTO, SimPO."""
+    return _start(request, slug, "preference", payload, idempotency_key)
+
+
+@router.post("/workspaces/{slug}/training/reward", response={202: RunOut})
+def start_reward(
+    request: HttpRequest, slug: str, payload: RewardSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
+) -> Status:
+    """Train a reward model on chosen and rejected answers."""
+    return _start(request, slug, "reward", payload, idempotency_key)
+
+
+@router.post("/workspaces/{slug}/training/grpo", response={202: RunOut})
+def start_reinforcement(
+    request: HttpRequest, slug: str, payload: GrpoSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
+) -> Status:
+    """Reinforcement with rewards that can be checked (GRPO)."""
+    return _start(request, slug, "grpo", payload, idempotency_key)
 
 
 @router.post("/workspaces/{slug}/training/pretrain", response={202: RunOut})

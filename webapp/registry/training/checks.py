@@ -4,7 +4,7 @@ import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from webapp.core.errors import UserError
 from webapp.datasets.building import version_path
@@ -13,7 +13,6 @@ from workers.data.records import as_messages, as_text, read_records, slim
 from workers.data.templates import ChatTemplate
 from workers.spec.record import Message, Record
 
-Kind = Literal["tokenizer", "pretrain", "sft"]
 LOOKED_AT = 200
 SHOWN_ROW = 300
 PROMPTS = 2
@@ -41,8 +40,10 @@ def first_records(version: DatasetVersion, count: int = LOOKED_AT) -> list[Recor
 
 def missing_field(record: Record, kind: str) -> str:
     """The field that keeps this record from being learnt; empty when it can be."""
-    if kind != "sft":
+    if kind in {"pretrain", "tokenizer"}:
         return "" if as_text(record) or record.messages else "text"
+    if kind in {"preference", "reward", "kto"}:
+        return _missing_preference(record, kind)
     messages = as_messages(record)
     if messages is None:
         return "label" if record.text else "messages"
@@ -51,11 +52,28 @@ def missing_field(record: Record, kind: str) -> str:
     return ""
 
 
-def check_version(version: DatasetVersion, kind: str) -> Check:
-    check = Check(kind)
+def _missing_preference(record: Record, kind: str) -> str:
+    """Pairs need both answers; KTO also takes single answers with a verdict."""
+    judged = record.desirable is not None and bool(record.messages) and record.messages[-1].role == "assistant"  # type: ignore[index]
+    if kind == "kto" and judged:
+        return ""
+    if record.chosen and record.rejected:
+        return ""
+    if kind == "kto":
+        return "desirable"
+    return "rejected" if record.chosen else "chosen"
+
+
+def what_is_needed(kind: str, loss: str = "") -> str:
+    """The kind of check: KTO has needs of its own."""
+    return "kto" if kind == "preference" and loss == "kto" else kind
+
+
+def check_version(version: DatasetVersion, kind: str, loss: str = "") -> Check:
+    check = Check(what_is_needed(kind, loss))
     for record in first_records(version):
         check.seen += 1
-        lacking = missing_field(record, kind)
+        lacking = missing_field(record, check.kind)
         if not lacking:
             check.usable += 1
             continue
@@ -68,15 +86,20 @@ def row_text(record: Record) -> str:
     return json.dumps(slim(record.model_dump(mode="json")), ensure_ascii=False)[:SHOWN_ROW]
 
 
-def require_usable(version: DatasetVersion, kind: str) -> Check:
+def require_usable(version: DatasetVersion, kind: str, loss: str = "") -> Check:
     """UserError when none of the first records can be learnt."""
-    check = check_version(version, kind)
+    check = check_version(version, kind, loss)
     if check.seen == 0:
         raise UserError("train.empty_dataset", "“{name}” has no records; choose another dataset.", name=str(version))
     if not check.usable:
         raise UserError(
             f"{kind}.missing_field",
             {
+                **dict.fromkeys(
+                    ("preference", "reward", "grpo"),
+                    "“{name}” cannot be learnt from: this method needs “{field}”, which row {row} has not. "
+                    "Map a column to it, or choose another dataset.",
+                ),
                 "sft": "“{name}” cannot be learnt from: fine-tuning needs “{field}”, which row {row} has not. "
                 "Map a column to it, or choose another dataset.",
                 "pretrain": "“{name}” cannot be learnt from: pre-training needs “{field}”, which row {row} has not. "
@@ -107,8 +130,22 @@ def sample_prompts(version: DatasetVersion) -> list[str]:
 def rendered(template: ChatTemplate, record: Record, instruction: str | None, system_prompt: str | None) -> list[dict[str, Any]]:
     """A record as stretches of text, each learnt or not: what the run will show, before it starts."""
     messages: list[Message] | None = as_messages(record, instruction, system_prompt)
-    if not messages:
-        return []
+    return stretches(template, messages, record) if messages else []
+
+
+def rendered_pair(template: ChatTemplate, record: Record, system_prompt: str | None) -> list[list[dict[str, Any]]]:
+    """The chosen and the rejected answer after their conversation; only the answers' own tokens are compared."""
+    asked = [message.model_copy(update={"train": False}) for message in record.messages or []]
+    if record.desirable is not None and not record.chosen:
+        asked, answers = asked[:-1], [(record.messages or [])[-1:]]
+    else:
+        answers = [record.chosen or [], record.rejected or []]
+    if system_prompt and (not asked or asked[0].role != "system"):
+        asked.insert(0, Message(role="system", content=system_prompt))
+    return [stretches(template, [*asked, *answer], record) for answer in answers if answer]
+
+
+def stretches(template: ChatTemplate, messages: list[Message], record: Record) -> list[dict[str, Any]]:
     encoded = template.encode(messages, record.tools)
     pieces = []
     tokens = list(zip(encoded.token_ids, encoded.train_mask, strict=True))

@@ -16,19 +16,28 @@ from webapp.registry.models import Model, ModelKind
 from webapp.registry.queries import ready_models
 from webapp.registry.registering import free_name
 from webapp.registry.services import TRAINABLE
-from webapp.registry.training.checks import first_records, missing_field
-from webapp.registry.training.services import TOKENIZER_SOURCES, spec_class
-from webapp.registry.training.spec_fields import Group, form_groups, mark_errors, read_form
+from webapp.registry.training.checks import first_records, missing_field, what_is_needed
+from webapp.registry.training.presets import offered
+from webapp.registry.training.services import TOKENIZER_SOURCES, TUNING, spec_class
+from webapp.registry.training.spec_fields import Group, SpecField, form_groups, mark_errors, own_field, read_form
+from webapp.registry.training.wording import LONG_CHOICES
+from workers.spec.base import Spec
 
 OFFERED = 200
 TRIED = 20
 VISIBLE = {
     "sft": {"datasets", "base_model", "method", "name"},
+    "preference": {"datasets", "base_model", "loss", "method", "name"},
+    "reward": {"datasets", "base_model", "method", "name"},
+    "grpo": {"datasets", "base_model", "reward", "method", "name"},
     "pretrain": {"datasets", "base_model", "tokenizer", "name"},
     "tokenizer": {"datasets", "vocabulary", "name"},
 }
 TABS: dict[str, str | Promise] = {
     "sft": gettext_lazy("Fine-tune"),
+    "preference": gettext_lazy("Preferences"),
+    "reward": gettext_lazy("Reward model"),
+    "grpo": gettext_lazy("Reinforcement"),
     "pretrain": gettext_lazy("Pre-train"),
     "tokenizer": gettext_lazy("Tokenizer"),
 }
@@ -40,6 +49,18 @@ def tab_labels() -> dict[str, str]:
 
 def number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() and len(text) < 18 else None
+
+
+def visible_choices(spec: type[Spec], kind: str, given: Mapping[str, str]) -> list[SpecField]:
+    """Selects that are shown before «Advanced», method and loss and such, with what each choice means."""
+    found = []
+    for name in ("loss", "reward", "method"):
+        if name in VISIBLE[kind] and name in spec.model_fields:
+            item = own_field(spec, name)
+            item.value = given.get(name) or item.default
+            item.choices = [(value, gettext(LONG_CHOICES.get(value, label))) for value, label in item.choices]
+            found.append(item)
+    return found
 
 
 def with_recipe(posted: QueryDict) -> Mapping[str, str]:
@@ -64,6 +85,9 @@ class TrainingForm:
         self.base = self._chosen("base_model", self.bases) or self._first_base()
         self.tokenizer = self._chosen("tokenizer", self.tokenizers) or self._first_tokenizer()
         self.method = given.get("method") or "auto"
+        self.tunes = kind in TUNING
+        self.choices = visible_choices(self.spec, kind, given)
+        self.presets = offered(given, self.tokenizer.vocabulary or 1024) if self.tokenizer else []
         self.vocabulary = given.get("vocabulary") or "1024"
         self.name = given.get("name") or free_name(workspace, self._name())
 
@@ -80,7 +104,10 @@ class TrainingForm:
         usable = [
             version
             for version in self.versions[:TRIED]
-            if any(not missing_field(record, self.kind) for record in first_records(version, 3))
+            if any(
+                not missing_field(record, what_is_needed(self.kind, self.given.get("loss", "")))
+                for record in first_records(version, 3)
+            )
         ]
         unasked = (version for version in usable if not any(use.kind == "suites" for use in uses([version])))
         return next(unasked, next(iter(usable or self.versions), None))
@@ -108,7 +135,7 @@ class TrainingForm:
         """What must be there before this form is of use: datasets, models or nothing."""
         if not self.versions:
             return "datasets"
-        if (self.kind == "sft" and not self.bases) or (self.kind == "pretrain" and not self.tokenizers):
+        if (self.tunes and not self.bases) or (self.kind == "pretrain" and not self.tokenizers):
             return "models"
         return ""
 
@@ -121,7 +148,7 @@ class TrainingForm:
         for role in {"base_model", "tokenizer"} & VISIBLE[self.kind]:
             if (chosen := number(posted.get(role))) is not None:
                 values[role] = chosen
-        for plain in {"method", "vocabulary"} & VISIBLE[self.kind]:
+        for plain in {"method", "vocabulary", "loss", "reward"} & VISIBLE[self.kind]:
             if posted.get(plain):
                 values[plain] = posted[plain]
         if self.kind == "pretrain" and "base_model" in values:

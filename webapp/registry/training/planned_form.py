@@ -14,14 +14,16 @@ from webapp.registry.access import access_ready_model
 from webapp.registry.models import Model
 from webapp.registry.services import TRAINABLE
 from webapp.registry.training import bars, planning
-from webapp.registry.training.checks import missing_field
+from webapp.registry.training.checks import missing_field, rendered_pair, what_is_needed
 from webapp.registry.training.previews import template_of
 from webapp.registry.training.services import TOKENIZER_SOURCES, usable_version
 from workers.data.records import as_messages, as_text, read_records
+from workers.data.templates import ChatTemplate
 from workers.planner.cards import CARDS
 from workers.planner.memory import trained_weights
 from workers.planner.plan import TrainingPlan
 from workers.planner.shape import ModelShape
+from workers.spec.record import Record
 
 LOOKED_AT = 200
 FULL_BELOW = 50_000_000
@@ -55,8 +57,15 @@ def _lengths(path: Path, _sha256: str, model_id: int, changed: str, kind: str) -
             text = as_text(record) or "\n".join(message.content for message in record.messages or [])
             found += [len(template.encode_texts([text])[0])] if text else []
         elif not missing_field(record, kind):
-            found.append(len(template.encode(as_messages(record) or [], record.tools).token_ids))
+            found.append(_tokens(template, record, kind))
     return tuple(found)
+
+
+def _tokens(template: ChatTemplate, record: Record, kind: str) -> int:
+    """Tokens that one record is learnt with: of a preference both answers, each after the conversation."""
+    if kind in {"preference", "reward", "kto"}:
+        return sum(sum(piece["tokens"] for piece in answer) for answer in rendered_pair(template, record, None))
+    return len(template.encode(as_messages(record) or [], record.tools).token_ids)
 
 
 def lengths_of(version: DatasetVersion, model: Model, kind: str) -> Lengths:
@@ -131,7 +140,6 @@ def planned(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Le
         rank=whole(values, "lora.rank") or 16,
         devices=whole(values, "parallel.processes") or 1,
         sharding=values.get("parallel.shard") or "none",  # type: ignore[arg-type]
-        references=1 if kind == "preference" and method == "full" and values.get("loss", "dpo") in {"dpo", "kto"} else 0,
         stored_bytes=4 if shape.parameters < 10**9 else 2,
     )
     return plan, _budget(kind, values, shape, lengths)
@@ -159,8 +167,7 @@ def panel(user: User, workspace: Workspace, kind: str, values: Mapping[str, str]
         raise UserError("planner.no_dataset", "Choose a dataset; then memory and time can be predicted.")
     version = usable_version(user, workspace, version_id)
     shape = shape_for(model, kind, values)
-    template_kind = "pretrain" if kind == "pretrain" else "sft"
-    lengths = lengths_of(version, model, template_kind)
+    lengths = lengths_of(version, model, what_is_needed(kind, values.get("loss", "")))
     plan, tokens = planned(kind, values, shape, lengths)
     shown = [device for device in planning.devices() if device.own] + [CARDS[name] for name in SHOWN_CARDS]
     precision = values.get("optimisation.precision") or "auto"

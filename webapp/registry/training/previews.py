@@ -11,7 +11,7 @@ from webapp.registry.access import access_ready_model
 from webapp.registry.inputs import model_folder
 from webapp.registry.models import Model, ModelKind
 from webapp.registry.services import TRAINABLE
-from webapp.registry.training.checks import first_records, missing_field, rendered
+from webapp.registry.training.checks import first_records, missing_field, rendered, rendered_pair
 from workers.data.templates import ChatTemplate, load_template
 
 
@@ -28,12 +28,24 @@ def template_of(model: Model) -> ChatTemplate:
 
 
 def preview(
-    user: User, workspace: Workspace, version: DatasetVersion, base_id: int, instruction: str | None, system_prompt: str | None
+    user: User,
+    workspace: Workspace,
+    version: DatasetVersion,
+    base_id: int,
+    instruction: str | None,
+    system_prompt: str | None,
+    kind: str = "sft",
 ) -> dict[str, Any]:
-    """{"spans": [{"text", "train", "tokens"}], "is_default": template} of the first usable record, or {"error": sentence}."""
+    """{"spans": [{"text", "train", "tokens"}], "is_default": template} of the first usable record, or {"error": sentence}.
+
+    For preferences {"pair": [chosen, rejected]} or {"pair": [answer], "good": verdict}. `kind`: as `checks.what_is_needed`.
+    """
     try:
         template = template_of(access_ready_model(user, workspace, base_id, kinds=TRAINABLE))
-        record = next((record for record in first_records(version, 20) if not missing_field(record, "sft")), None)
+        record = next((record for record in first_records(version, 20) if not missing_field(record, kind)), None)
+        if kind in {"preference", "reward", "kto"}:
+            pair = rendered_pair(template, record, system_prompt) if record is not None else []
+            return {"pair": pair, "good": record.desirable if record is not None and len(pair) == 1 else None}
         spans = rendered(template, record, instruction, system_prompt) if record is not None else []
     except UserError as error:
         return {"error": translate(error.template, error.params)}

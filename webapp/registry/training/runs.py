@@ -11,7 +11,7 @@ from webapp.core.errors import NotFound
 from webapp.jobs.models import Job, JobEvent, MetricPoint
 from webapp.registry.training.spec_fields import flattened, label_of
 
-RUN_KINDS = ("sft", "pretrain", "tokenizer")
+RUN_KINDS = ("sft", "preference", "reward", "grpo", "pretrain", "tokenizer")
 COMPARED = 8
 SAMPLE_LIMIT = 400
 HIDDEN_SETTINGS = {"versions", "datasets", "sample_prompts"}

@@ -16,9 +16,18 @@ from webapp.registry.registering import free_name
 from webapp.registry.services import TRAINABLE
 from webapp.registry.training.checks import require_usable, sample_prompts
 from workers.spec.base import Spec
-from workers.spec.train import PretrainSpec, SftSpec, TokenizerSpec
+from workers.spec.train import GrpoSpec, PreferenceSpec, PretrainSpec, RewardSpec, SftSpec, TokenizerSpec
 
-SPECS: dict[str, type[Spec]] = {"sft": SftSpec, "pretrain": PretrainSpec, "tokenizer": TokenizerSpec}
+SPECS: dict[str, type[Spec]] = {
+    "sft": SftSpec,
+    "preference": PreferenceSpec,
+    "reward": RewardSpec,
+    "grpo": GrpoSpec,
+    "pretrain": PretrainSpec,
+    "tokenizer": TokenizerSpec,
+}
+TUNING = {"sft", "preference", "reward", "grpo"}
+"""Kinds that start from a model and may train an adapter on it."""
 TOKENIZER_SOURCES = [ModelKind.TOKENIZER, ModelKind.BASE, ModelKind.TUNED]
 
 
@@ -29,11 +38,11 @@ def spec_class(kind: str) -> type[Spec]:
 
 
 def start_training(*, user: User, slug: str, kind: str, values: Mapping[str, Any], idempotency_key: str | None = None) -> Job:
-    """Queue a run of `kind` (sft, pretrain, tokenizer) with the settings `values`; pydantic's ValidationError names bad ones."""
+    """Queue a run of `kind` (a key of SPECS) with the settings `values`; pydantic's ValidationError names bad ones."""
     workspace = access_workspace(user, slug, role=Role.MANAGER)
     spec = spec_class(kind).model_validate(dict(values))
     for version_id in spec.datasets:  # type: ignore[attr-defined]
-        require_usable(usable_version(user, workspace, version_id), kind)
+        require_usable(usable_version(user, workspace, version_id), kind, loss=getattr(spec, "loss", ""))
     _check_models(user, workspace, kind, spec)
     name: str = spec.name  # type: ignore[attr-defined]
     if Model.objects.filter(workspace=workspace, name=name).exists():
@@ -62,7 +71,7 @@ def _check_models(user: User, workspace: Workspace, kind: str, spec: Any) -> Non
         return
     if spec.base_model is not None:
         base = access_ready_model(user, workspace, spec.base_model, kinds=TRAINABLE)
-        if kind == "sft" and base.kind == ModelKind.ADAPTER and spec.method != "full":
+        if kind in TUNING and base.kind == ModelKind.ADAPTER and spec.method != "full":
             raise UserError(
                 "sft.adapter_base",
                 "“{name}” is itself a LoRA adapter, and a LoRA cannot lie on another; choose the method “all weights”, "
@@ -81,7 +90,8 @@ def start_from_form(*, user: User, slug: str, kind: str, values: Mapping[str, An
     filled = dict(values)
     if not filled.get("name"):
         filled["name"] = free_name(workspace, kind)
-    if kind == "sft" and not filled.get("sample_prompts") and filled.get("datasets"):
+    watched = "sample_prompts" in spec_class(kind).model_fields
+    if watched and not filled.get("sample_prompts") and filled.get("datasets"):
         version = usable_version(user, workspace, int(filled["datasets"][0]))
         filled["sample_prompts"] = sample_prompts(version)
     return start_training(user=user, slug=slug, kind=kind, values=filled, idempotency_key=idempotency_key)

@@ -64,6 +64,11 @@ def form_groups(spec: type[Spec], *, without: set[str], values: Mapping[str, str
     return groups
 
 
+def own_field(spec: type[Spec], name: str) -> SpecField:
+    """One setting by itself."""
+    return _field(name, spec.model_fields[name])
+
+
 def _plain(annotation: Any) -> Any:
     """`X` of `X | None`."""
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:

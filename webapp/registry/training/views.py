@@ -17,10 +17,8 @@ from webapp.core.paging import paginate
 from webapp.jobs.access import access_job
 from webapp.jobs.models import Job
 from webapp.registry.training import figures, forms, runs, services
-from webapp.registry.training.checks import check_version
+from webapp.registry.training.checks import check_version, what_is_needed
 from webapp.registry.training.previews import preview
-
-TABS = ("sft", "pretrain", "tokenizer")
 
 
 def asker(request: HttpRequest) -> User:
@@ -82,10 +80,11 @@ def run_check(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResp
     if version_id is not None:
         try:
             version = services.usable_version(asker(request), workspace, version_id)
-            context |= {"version": version, "check": check_version(version, kind)}
-            if kind == "sft" and base_id is not None:
+            needed = what_is_needed(kind, request.GET.get("loss", ""))
+            context |= {"version": version, "check": check_version(version, needed)}
+            if kind in services.TUNING and base_id is not None:
                 instruction, system = request.GET.get("instruction") or None, request.GET.get("system_prompt") or None
-                context["preview"] = preview(asker(request), workspace, version, base_id, instruction, system)
+                context["preview"] = preview(asker(request), workspace, version, base_id, instruction, system, needed)
         except UserError as error:
             context["error"] = translate(error.template, error.params)
     return render(request, "training/_check.html", context)

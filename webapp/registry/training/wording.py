@@ -8,6 +8,7 @@ GROUPS = {
     "saving": noop("Checkpoints"),
     "lora": noop("LoRA"),
     "architecture": noop("Architecture"),
+    "parallel": noop("Several devices"),
 }
 
 CHOICES = {
@@ -19,6 +20,22 @@ CHOICES = {
     "constant": noop("constant"),
     "float32": noop("32 bit"),
     "bfloat16": noop("16 bit (bfloat16)"),
+    "qlora": noop("QLoRA"),
+    "none": noop("none"),
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
+    "pissa": "PiSSA",
+    "adamw": "AdamW",
+    "adamw_8bit": noop("AdamW, 8 bit"),
+    "adafactor": "Adafactor",
+    "on": noop("on"),
+    "off": noop("off"),
+    "zero2": "ZeRO 2",
+    "zero3": "ZeRO 3 / FSDP",
+    "dpo": "DPO",
+    "orpo": "ORPO",
+    "kto": "KTO",
+    "simpo": "SimPO",
 }
 
 LABELS = {
@@ -66,6 +83,31 @@ LABELS = {
     "untrained_tokens": noop("Tokens the base never learnt"),
     "layout": noop("Layout"),
     "recompute": noop("Recompute to save memory"),
+    "variant": noop("Kind of LoRA"),
+    "optimizer": noop("Optimiser"),
+    "gradient_checkpointing": noop("Compute activations again"),
+    "compile": noop("Compile"),
+    "evaluate_every_steps": noop("Look every … steps"),
+    "keep_best": noop("Keep the best, not the last"),
+    "early_stop": noop("Stop early after … looks"),
+    "processes": noop("Processes"),
+    "shard": noop("Share out"),
+    "shard_group": noop("Group that shares"),
+    "loss": noop("Kind of preference"),
+    "beta": noop("Strength (beta)"),
+    "margin": noop("Lead"),
+    "label_smoothing": noop("Share of wrong labels"),
+    "sft_weight": noop("Weight of the plain loss"),
+    "desirable_weight": noop("Weight of good answers"),
+    "undesirable_weight": noop("Weight of bad answers"),
+    "centre": noop("Centre the rewards"),
+    "reward": noop("Right is what …"),
+    "ignore_case": noop("Capital letters do not count"),
+    "answers": noop("Answers to each question"),
+    "questions_per_step": noop("Questions in each step"),
+    "steps": noop("Steps"),
+    "temperature": noop("Temperature"),
+    "max_new_tokens": noop("Longest answer (tokens)"),
     "python": noop("Python"),
     "device": noop("Device"),
 }
@@ -103,7 +145,56 @@ HELP = {
     "system_prompt": noop("Put before every conversation that has none of its own."),
     "instruction": noop("For classification data: a sentence before each text. Evaluate with the same one."),
     "max_length": noop("Longer examples are left out and counted. Left empty: what the data and the model allow."),
+    "layers": noop("Blocks of attention and feed-forward, one after another."),
+    "heads": noop("Attention heads of each block; the width must divide by them."),
+    "micro_batch_tokens": noop("Tokens of one forward pass. Fewer need less memory; the step stays exactly the same."),
+    "variant": noop(
+        "rsLoRA for large ranks; DoRA learns direction and length of the weights apart; "
+        "PiSSA starts from the largest singular values."
+    ),
+    "optimizer": noop("AdamW keeps two 32-bit numbers per trained weight, the 8-bit one two bytes, Adafactor next to nothing."),
+    "gradient_checkpointing": noop("Computes activations again in the backward pass: a third slower, far less memory."),
+    "compile": noop("torch.compile fuses the feed-forward layers: pays in long runs; the first steps take a minute."),
+    "evaluate_every_steps": noop("Steps between looks at the held-out loss. Left empty: ten looks a run."),
+    "keep_best": noop("The finished model is the one with the lowest held-out loss."),
+    "early_stop": noop("Stops after so many looks in a row without a better held-out loss. Left empty: never."),
+    "processes": noop("Processes that share each step: one for each GPU. The result is the same as with one."),
+    "shard": noop(
+        "ZeRO 2 shares out gradients and optimiser states among the processes, ZeRO 3 the weights as well: "
+        "less memory for more exchange."
+    ),
+    "shard_group": noop("Weights are shared out inside groups of so many processes and copied between them. Left empty: all."),
+    "loss": noop("How preferences are learnt."),
+    "beta": noop("How strongly preferences count. Left empty: 0.1, for SimPO 2."),
+    "margin": noop("SimPO: by how much the chosen answer has to lead."),
+    "label_smoothing": noop("DPO: share of the preferences that may be the wrong way round."),
+    "sft_weight": noop("DPO and SimPO: weight of the plain loss on the chosen answer, which keeps it likely."),
+    "desirable_weight": noop("KTO: raise it when good answers are rare."),
+    "undesirable_weight": noop("KTO: raise it when bad answers are rare."),
+    "centre": noop("Draws the two rewards of a pair to a sum of zero, so that rewards of different questions compare."),
+    "reward": noop("Which answers get the reward."),
+    "ignore_case": noop("Answers are compared without regard to capital letters."),
+    "answers": noop("Answers to one question are compared with each other; more give a steadier signal and take longer."),
+    "questions_per_step": noop("Questions asked before the weights move once."),
+    "steps": noop("Left empty: each question once, at most 500 steps."),
+    "temperature": noop("How boldly answers are drawn. Without variety there is nothing to compare."),
+    "max_new_tokens": noop("Longer answers are cut off, and cut-off answers are rarely right."),
     "sample_prompts": noop(
         "One a line, at most 8. The model answers them while it learns. Left empty: two questions of the dataset."
     ),
 }
+
+LONG_CHOICES = {
+    "auto": noop("Automatic: all weights of small models, LoRA for large ones"),
+    "full": noop("All weights"),
+    "lora": noop("LoRA adapter"),
+    "qlora": noop("QLoRA: an adapter on weights in 4 bits"),
+    "dpo": noop("DPO: chosen against rejected answers, close to the base"),
+    "orpo": noop("ORPO: fine-tuning and preference in one"),
+    "kto": noop("KTO: single answers marked good or bad"),
+    "simpo": noop("SimPO: by the mean probability of a token"),
+    "exact": noop("equal to the reference answer"),
+    "contains": noop("contains the reference answer"),
+    "tool_call": noop("makes the same tool calls"),
+}
+"""Choices before «Advanced», with room for what they mean."""
