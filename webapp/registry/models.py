@@ -14,8 +14,8 @@ class ModelKind(models.TextChoices):
     BASE = "base", _("base model")
     TUNED = "tuned", _("tuned model")
     ADAPTER = "adapter", _("LoRA adapter")
-    ENDPOINT = "endpoint", _("endpoint")
     REWARD = "reward", _("reward model")
+    ENDPOINT = "endpoint", _("endpoint")
 
 
 class ModelState(models.TextChoices):
