@@ -61,3 +61,51 @@ class Model(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class RunNote(models.Model):
+    """What people write about a training run. `tags`: words between commas, also at both ends (`,baseline,fast,`)."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="note")
+    text = models.TextField(blank=True)
+    tags = models.CharField(max_length=400, blank=True)
+    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"note on {self.job}"
+
+    @property
+    def words(self) -> list[str]:
+        return [word for word in self.tags.split(",") if word]
+
+
+class Sweep(models.Model):
+    """Runs that differ in a few settings. `axes`: setting → the values tried."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="sweeps")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=40)
+    axes = models.JSONField(default=dict)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "-id"], name="registry_sweep_newest")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SweepRun(models.Model):
+    """One run of a sweep, and the values that it tries: setting → value."""
+
+    sweep = models.ForeignKey(Sweep, on_delete=models.CASCADE, related_name="runs")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="sweep_run")
+    choice = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.sweep}: {self.choice}"
