@@ -1,4 +1,4 @@
-"""The job kinds `import_dataset` (an uploaded file becomes a version) and `derive_dataset` (versions from a version)."""
+"""The job kind `import_dataset`: an uploaded file becomes a version."""
 
 import json
 import logging
@@ -15,15 +15,13 @@ from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
 from webapp.datasets import building, media
-from webapp.datasets.indexes import open_index
 from webapp.datasets.models import DatasetVersion, Upload, VersionState
 from webapp.datasets.uploads import discard, upload_path
 from webapp.jobs import paths
 from webapp.jobs.kinds import Inputs, JobKind, register
 from webapp.jobs.models import Job
 from workers.spec.data import ImportDatasetSpec
-from workers.spec.deriving import DeriveSpec, output_files
-from workers.spec.run import DatasetInput, FileInput
+from workers.spec.run import FileInput
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +59,13 @@ def finished(job: Job) -> None:
         }
         DatasetVersion.objects.filter(pk=version.pk).update(recipe={**version.recipe, **kept})
         version.refresh_from_db()
-        building.fill(version, _counted(job))
+        building.fill(version, counted(job))
         record_audit(actor=job.created_by, workspace=job.workspace, action="dataset.version", subject=str(version), job=job.pk)
     for upload in Upload.objects.filter(pk=job.spec["upload"], workspace_id=job.workspace_id):
         discard(upload)
 
 
-def _counted(job: Job) -> dict[str, Any] | None:
+def counted(job: Job) -> dict[str, Any] | None:
     """The program's own statistics, so that nothing is counted twice; None when it left none."""
     try:
         stats = json.loads((paths.output_dir(job.pk) / "stats.json").read_text(encoding="utf-8"))
@@ -75,38 +73,6 @@ def _counted(job: Job) -> dict[str, Any] | None:
         return None
     stats.pop("import", None)
     return stats if stats.get("count") == (job.result or {}).get("count") else None
-
-
-def derive_inputs(job: Job) -> Inputs:
-    """The version that is read; its index must lie beside it, because the program asks it."""
-    source = DatasetVersion.objects.select_related("dataset").filter(pk=job.spec["datasets"][0]).first()
-    if source is None or source.dataset.workspace_id != job.workspace_id:
-        raise UserError("dataset.source_gone", "The version that this job reads has been deleted; start from another.")
-    path = building.version_path(source)
-    open_index(source)
-    storage.require_space(len(job.spec["outputs"]) * source.bytes)
-    DatasetVersion.objects.filter(job=job, state=VersionState.FAILED).update(state=VersionState.BUILDING)
-    return {
-        "dataset": DatasetInput(id=source.pk, name=str(source), path=path, sha256=source.sha256, count=source.count),
-    }
-
-
-def derive_finished(job: Job) -> None:
-    """Each file to its place, then its rows; a version that was deleted meanwhile is left out."""
-    files = output_files(paths.output_dir(job.pk), len(job.spec["outputs"]))
-    for version_id, file in zip(job.spec["outputs"], files, strict=True):
-        version = DatasetVersion.objects.select_related("dataset").filter(pk=version_id, job=job).first()
-        if version is None or version.state == VersionState.READY:
-            continue
-        if file.exists():
-            building.place(version, file)
-        building.fill(version)
-        record_audit(actor=job.created_by, workspace=job.workspace, action="dataset.version", subject=str(version), job=job.pk)
-
-
-def derive_ended(job: Job) -> None:
-    DatasetVersion.objects.filter(job=job, state=VersionState.BUILDING).update(state=VersionState.FAILED)
-    publish(f"workspace.{job.workspace_id}", job=job.pk, state=VersionState.FAILED)
 
 
 def _keep_errors(version: DatasetVersion, job: Job, refused: int) -> None:
@@ -145,21 +111,6 @@ register(
         inputs=inputs,
         finished=finished,
         ended=ended,
-        page=page,
-    )
-)
-
-register(
-    JobKind(
-        name="derive_dataset",
-        label=_("Make versions from a version"),
-        spec=DeriveSpec,
-        program="workers.data",
-        resource="light",
-        icon="arrows-split-2",
-        inputs=derive_inputs,
-        finished=derive_finished,
-        ended=derive_ended,
         page=page,
     )
 )

@@ -1,4 +1,4 @@
-"""The job `derive_dataset`: one pass over a version's file makes its changed copy or its parts.
+"""The jobs `derive_dataset` (one pass over a version's file makes its changed copy or its parts) and `store_records`.
 
 What it writes depends on the file and the spec alone, so it starts over when it is run again.
 """
@@ -14,9 +14,10 @@ import numpy
 from numpy.typing import NDArray
 
 from workers.data.index.reader import Index
-from workers.data.records import record_line
+from workers.data.records import read_records, record_line, slim
 from workers.data.splitting import assign
-from workers.program import Program
+from workers.data.statistics import Statistics
+from workers.program import Program, write_json
 from workers.spec.deriving import Change, DeriveSpec, output_files
 from workers.spec.errors import UserError
 
@@ -39,6 +40,25 @@ def derive_dataset(program: Program) -> Mapping[str, Any]:
     counts = derive(source.path, Index(source.path.with_suffix(".index")), spec, files, report)
     program.phase("saving")
     return {"counts": counts}
+
+
+def store_records(program: Program) -> Mapping[str, Any]:
+    """Check every record that was written down, count them, and hand the file over whole."""
+    source = program.run.file("records").path
+    target, temporary = program.run.output_dir / "records.jsonl", program.run.output_dir / ".records.jsonl.tmp"
+    statistics, size = Statistics(), source.stat().st_size
+    program.phase("reading")
+    with temporary.open("wb") as file:
+        for record in read_records(source):
+            line = record_line(slim(record.model_dump(mode="json")))
+            file.write(line)
+            statistics.add(json.loads(line), len(line))
+            if statistics.count % REPORT_ROWS == 0:
+                program.check_stop()
+                program.progress(statistics.bytes, size, unit="bytes")
+    temporary.replace(target)
+    write_json(program.run.output_dir / "stats.json", statistics.report())
+    return {"count": statistics.count, "bytes": statistics.bytes}
 
 
 def derive(

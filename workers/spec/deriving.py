@@ -55,6 +55,15 @@ class DeriveSpec(Spec):
     split: Split | None = None
 
 
+class StoreSpec(Spec):
+    """Keep records that the web wrote down as a version."""
+
+    datasets: list[int] = Field([], max_length=1, description="the version that they descend from")
+    output: int = Field(description="version row being built")
+    source: str = Field(max_length=40, description="where the records come from")
+    parameters: dict[str, int | str] = Field(default_factory=dict)
+
+
 def output_files(folder: Path, count: int) -> list[Path]:
     """Where the program writes its versions, in the order of `outputs`."""
     return [folder / f"records-{number}.jsonl" for number in range(count)]

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.urls import reverse
 from tests.webapp.datasets.test_records import varied
 from tests.webapp.datasets.uploading import post
 from webapp.accounts.models import User, Workspace
-from webapp.datasets import deriving, services
+from webapp.datasets import deriving, services, storing
 from webapp.datasets.models import Dataset, DatasetVersion, VersionState
 from webapp.jobs.leases import ensure_slots
 from webapp.jobs.models import Job
@@ -210,3 +211,27 @@ def test_strangers_change_nothing(
     assert statuses == [403, 404, 401]
     page = reverse("dataset_change", args=[workspace.slug, version.pk])
     assert [somebody.get(page).status_code for somebody in (bob_client, charlie_client, client)] == [403, 404, 302]
+
+
+def test_records_of_the_web_are_stored_by_a_job_when_many(
+    alice: User, workspace: Workspace, version: DatasetVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What people labelled, for example; the job's worker asks the source again, so it can be run again."""
+    asked: list[Any] = []
+
+    def source(parameters: Mapping[str, Any]) -> list[Record]:
+        asked.append(parameters)
+        return varied(30)
+
+    storing.register_source("a test", source)
+    dataset = services.create_dataset(user=alice, slug=workspace.slug, name="Stored")
+    wanted = {"source": "a test", "parameters": {"project": 7}, "expected": 30, "origin": "people", "parent": version}
+    few = storing.create_version_from_source(user=alice, dataset_id=dataset.pk, **wanted)
+    monkeypatch.setattr(storing, "INSTANT_RECORDS", 10)
+    many = storing.create_version_from_source(user=alice, dataset_id=dataset.pk, **wanted)
+    assert (few.state, many.state) == (VersionState.READY, VersionState.BUILDING)
+    ensure_slots()
+    assert run_next("light")
+    many.refresh_from_db()
+    assert (many.state, many.sha256, many.stats) == (VersionState.READY, few.sha256, few.stats)
+    assert asked == [{"project": 7}, {"project": 7}]
