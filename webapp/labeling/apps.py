@@ -8,8 +8,11 @@ class LabelingConfig(AppConfig):
 
     def ready(self) -> None:
         from webapp.core.duties import register_duty
+        from webapp.datasets.storing import register_source
+        from webapp.labeling import exports
         from webapp.labeling.queue import discard_expired_leases
         from webapp.labeling.services import fill_open_projects
 
+        register_source(exports.SOURCE, exports.source_records)
         register_duty("label-tasks", 2, fill_open_projects)
         register_duty("expired-task-leases", 600, discard_expired_leases)

@@ -1,7 +1,7 @@
 """Annotations as JSON lines or CSV, and as a new dataset version that training can use."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.http import HttpResponseBase
@@ -13,14 +13,17 @@ from webapp.core.errors import UserError
 from webapp.core.streaming import stream
 from webapp.datasets.exports import CONTENT_TYPES, csv_line, gather
 from webapp.datasets.models import DatasetVersion
-from webapp.datasets.services import create_version_from_records, get_or_create_dataset
+from webapp.datasets.services import get_or_create_dataset
+from webapp.datasets.storing import create_version_from_source
 from webapp.datasets.words import record_text
 from webapp.labeling.access import access_project
 from webapp.labeling.models import Annotation, LabelProject
 from webapp.labeling.outcomes import labelled_records
+from workers.spec.record import Record
 
 CHUNK = 1000
 FORMATS = ("jsonl", "csv")
+SOURCE = "label_project"
 
 
 def export_annotations(*, user: User, project_id: int, format: str = "jsonl") -> HttpResponseBase:
@@ -87,7 +90,7 @@ def _cell(value: Any) -> str:
 def create_labelled_version(*, user: User, project_id: int, dataset_name: str = "") -> DatasetVersion:
     """The answered records as a new immutable version, descended from the version that was labelled.
 
-    It goes into the dataset of this name, made when missing: by default «<project> · labels».
+    It goes into the dataset of this name, made when missing: by default «<project> · labels». A large one is made by a job.
     """
     project = access_project(user, project_id, role=Role.MANAGER)
     if not project.annotation_count:
@@ -95,11 +98,19 @@ def create_labelled_version(*, user: User, project_id: int, dataset_name: str = 
     storage.require_space(3 * project.version.bytes)
     name = dataset_name or f"{project.name[:110]} · labels"
     dataset = get_or_create_dataset(user=user, workspace=project.workspace, name=name)
-    return create_version_from_records(
+    return create_version_from_source(
         user=user,
         dataset_id=dataset.pk,
-        records=labelled_records(project),
+        source=SOURCE,
+        parameters={"project": project.pk},
+        expected=project.annotation_count,
         origin=project.name,
         parent=project.version,
         recipe={"label_project": project.pk, "annotations": project.annotation_count},
     )
+
+
+def source_records(parameters: Mapping[str, Any]) -> Iterable[Record]:
+    """The labelled records of a project, for the job that stores them."""
+    project = LabelProject.objects.filter(pk=parameters["project"]).first()
+    return labelled_records(project) if project else ()

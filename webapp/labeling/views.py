@@ -203,9 +203,10 @@ def project_version(request: MemberRequest, workspace: Workspace, project_id: in
     project = _project(request, workspace, project_id)
     name = request.POST.get("dataset_name", "").strip()
     version = exports.create_labelled_version(user=request.user, project_id=project.pk, dataset_name=name)
-    messages.success(
-        request, _("%(count)s labelled records are now “%(name)s”.") % {"count": version.count, "name": str(version)}
-    )
+    if version.count:  # a large one is still being made
+        messages.success(
+            request, _("%(count)s labelled records are now “%(name)s”.") % {"count": version.count, "name": str(version)}
+        )
     return redirect("dataset_version", workspace.slug, version.pk)
 
 
