@@ -38,15 +38,19 @@ def _check(user: User, membership: Membership | None, role: str) -> Workspace:
     if membership is None or not user.is_active or (key and key.workspace_id not in {None, membership.workspace_id}):
         raise NotFound
     if Role.rank(membership.role) < Role.rank(role):
-        raise UserError(
-            "access.role_too_low",
-            "This needs the role “{needed}” and you are “{role}” here; ask an owner of “{workspace}”.",
-            status=403,
-            needed=str(Role(role).label),
-            role=str(Role(membership.role).label),
-            workspace=membership.workspace.name,
-        )
+        raise role_too_low(role, membership.role, membership.workspace)
     return membership.workspace
+
+
+def role_too_low(needed: str, role: str, workspace: Workspace) -> UserError:
+    return UserError(
+        "access.role_too_low",
+        "This needs the role “{needed}” and you are “{role}” here; ask an owner of “{workspace}”.",
+        status=403,
+        needed=str(Role(needed).label),
+        role=str(Role(role).label),
+        workspace=workspace.name,
+    )
 
 
 def may(user: User, workspace: Workspace, role: str) -> bool:

@@ -12,6 +12,7 @@ from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import VersionOut
 from webapp.labeling import exports, queries, queue, services, submitting
 from webapp.labeling.access import access_project
+from webapp.labeling.flow_api import router as flow_router
 from webapp.labeling.models import Annotation
 from webapp.labeling.presets import described, fitting_presets, make_schema, preset_for
 from webapp.labeling.schemas import (
@@ -32,6 +33,7 @@ from webapp.labeling.schemas import (
 )
 
 router = Router()
+router.add_router("", flow_router)
 
 
 @router.get("/workspaces/{slug}/label-projects", response=ProjectList, by_alias=True)
@@ -56,6 +58,7 @@ def create_project(request: MemberRequest, slug: str, payload: ProjectIn) -> Sta
         instructions=payload.instructions,
         overlap=payload.overlap,
         limit=payload.limit,
+        flow=payload.flow,
     )
     return Status(201, ProjectOut.of(project))
 

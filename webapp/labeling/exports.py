@@ -59,6 +59,10 @@ def annotation_row(annotation: Annotation) -> dict[str, Any]:
         "value": annotation.value,
         "skipped": annotation.skipped,
         "surplus": annotation.surplus,
+        "review": annotation.review,
+        "is_gold": annotation.is_gold,
+        "score": annotation.score,
+        "help": annotation.help,
         "lead_time_ms": annotation.lead_time_ms,
         "submitted_at": annotation.submitted_at.isoformat(),
     }
@@ -72,7 +76,19 @@ def _json_lines(project: LabelProject) -> Iterator[bytes]:
 
 def _table(project: LabelProject) -> Iterator[bytes]:
     names = [field["name"] for field in project.schema["fields"]]
-    plain = ["id", "task", "key", "position", "annotator", "revision", "skipped", "surplus", "lead_time_ms", "submitted_at"]
+    plain = [
+        "id",
+        "task",
+        "key",
+        "position",
+        "annotator",
+        "revision",
+        "skipped",
+        "surplus",
+        "review",
+        "lead_time_ms",
+        "submitted_at",
+    ]
     yield csv_line([*plain, "text", *names], mark=True)
     for annotation in current_annotations(project):
         row = annotation_row(annotation)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from webapp.labeling.models import Annotation, LabelProject, Task
+from webapp.labeling.models import Adjudication, Annotation, LabelProject, ReviewState, Task
 from webapp.labeling.schema import ANSWER_SOURCE
 from workers.spec.record import Record
 
@@ -13,7 +13,8 @@ CHUNK = 1000
 
 
 def task_outcomes(project: LabelProject) -> Iterator[tuple[Task, dict[str, Any] | None]]:
-    """Every task in order with its agreed answers by question; None where nobody has answered.
+    """Every task in order with its agreed answers by question; None where nobody has answered. What a reviewer sent back
+    does not count until it is answered again.
 
     Read in portions by position, so that an export of any size holds no transaction open and little memory.
     """
@@ -25,11 +26,19 @@ def task_outcomes(project: LabelProject) -> Iterator[tuple[Task, dict[str, Any] 
         position = tasks[-1].position
         given: dict[int, list[Annotation]] = {}
         submitted = Annotation.objects.filter(task__in=tasks, is_current=True, skipped=False).order_by("pk")
-        for annotation in submitted:
+        for annotation in submitted.exclude(review=ReviewState.REJECTED):
             given.setdefault(annotation.task_id, []).append(annotation)
+        decided = dict(Adjudication.objects.filter(task__in=tasks, is_current=True).values_list("task_id", "value"))
         for task in tasks:
-            annotations = given.get(task.pk)
-            yield task, agreed(project, annotations) if annotations else None
+            yield task, _outcome(project, task, decided.get(task.pk), given.get(task.pk))
+
+
+def _outcome(project: LabelProject, task: Task, decided: Any, given: list[Annotation] | None) -> dict[str, Any] | None:
+    """What was adjudicated counts, then the known answer of a gold question, then what people agreed on."""
+    known = decided if decided is not None else task.gold
+    if known is not None:
+        return {answer["q"]: answer["value"] for answer in known}
+    return agreed(project, given) if given else None
 
 
 def agreed(project: LabelProject, annotations: Sequence[Annotation]) -> dict[str, Any]:

@@ -1,25 +1,28 @@
 """Who gets which task: leases claimed in one transaction, renewed by heartbeats, returned, or judged expired at the next claim.
 
 The rules are those of the brief: a claim is atomic and idempotent; a person never gets a task twice; the order is own
-live lease, own draft, then priority and position behind the last task handed out; an empty queue says why.
+live lease, then what `searching` finds; an empty queue says why.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Count, Exists, F, IntegerField, Min, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db import transaction
+from django.db.models import Count, Exists, F, Min, OuterRef
 from django.utils import timezone
 
 from webapp.accounts.models import Role, User
 from webapp.core.errors import UserError
 from webapp.labeling.access import access_project, access_task
-from webapp.labeling.models import Annotation, Contribution, Draft, LabelProject, Task, TaskLease
+from webapp.labeling.models import Annotation, Contribution, Draft, LabelProject, Prediction, Review, ReviewState, Task, TaskLease
+from webapp.labeling.predicting import predictions_for
+from webapp.labeling.searching import Found, find, free_slots, locks_rows, reopen
 
 LEASE = timedelta(minutes=10)
 TRIES = 20
+TIDIED = 5000
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Turn:
     reason: str = ""
     next_free_at: datetime | None = None
     leased: int = 0
+    review: dict[str, Any] | None = None
+    predictions: Sequence[Prediction] = ()
 
     def payload(self) -> dict[str, Any]:
         """The answer that the labelling page works with."""
@@ -47,8 +52,15 @@ class Turn:
             free = self.next_free_at.isoformat() if self.next_free_at else None
             return {"empty": {"reason": self.reason, "next_free_at": free, "leased": self.leased}, "progress": progress}
         task: dict[str, Any] = {"id": self.task.pk, "data": self.task.data, "position": self.task.position + 1}
+        task["kind"] = "label"
         if self.revision is not None:
             task["revision"] = self.revision
+        if self.review is not None:
+            task["review"] = self.review
+        if self.predictions:
+            task["predictions"] = [
+                {"id": one.pk, "model": one.source.name, "value": one.value, "score": one.score} for one in self.predictions
+            ]
         expires = self.expires_at.isoformat() if self.expires_at else None
         return {"task": task, "draft": self.draft, "lease": {"expires_at": expires}, "progress": progress}
 
@@ -60,15 +72,34 @@ def next_task(*, user: User, project_id: int) -> Turn:
         raise UserError("label.closed", "“{name}” is closed; ask a manager to open it again.", status=409, name=project.name)
     with transaction.atomic():
         contribution = own_contribution(project, user)
-        task = _held(project, user) or _claim(project, user, contribution)
-        if task is None:
-            turn = _why_empty(project, user, contribution)
-        else:
-            expires_at = _lease(task, user)
-            _move_cursor(contribution, task)
-            draft = Draft.objects.filter(task=task, user=user).first()
-            turn = Turn(project, contribution, task, expires_at, {"value": draft.value} if draft else None)
-    return turn
+        lease = _held(project, user)
+        if lease is None and contribution.is_paused:
+            return Turn(project, contribution, reason="paused")
+        found = Found(lease.task, takes_slot=lease.takes_slot) if lease else _claim(project, user, contribution)
+        if found is None:
+            return _why_empty(project, user, contribution)
+        expires_at = _lease(found.task, user, takes_slot=found.takes_slot)
+        _move_cursor(contribution, found)
+        return _turn(project, contribution, found, expires_at)
+
+
+def _turn(project: LabelProject, contribution: Contribution, found: Found, expires_at: datetime) -> Turn:
+    """With what there is already: a draft (which a task that came in the order cannot have), or the person's answer that a
+    reviewer sent back."""
+    task, user = found.task, contribution.user_id
+    draft = None if found.moves_cursor else Draft.objects.filter(task=task, user_id=user).first()
+    value = {"value": draft.value} if draft else None
+    if found.takes_slot or task.gold is not None:
+        return Turn(project, contribution, task, expires_at, value, predictions=predictions_for(project, task))
+    review = Review.objects.filter(task=task, author_id=user, state=ReviewState.REJECTED, annotation__is_current=True)
+    sent_back = review.select_related("annotation", "reviewer").first()
+    if sent_back is None:
+        return Turn(project, contribution, task, expires_at, value)
+    annotation = sent_back.annotation
+    reviewer = "" if project.blind else str(sent_back.reviewer or "")
+    told = {"state": sent_back.state, "reason": sent_back.reason, "by": reviewer}
+    value = value or {"value": annotation.value}
+    return Turn(project, contribution, task, expires_at, value, revision=annotation.revision, review=told)
 
 
 def own_contribution(project: LabelProject, user: User) -> Contribution:
@@ -76,86 +107,46 @@ def own_contribution(project: LabelProject, user: User) -> Contribution:
     return found or Contribution.objects.get_or_create(project=project, user=user)[0]
 
 
-def _held(project: LabelProject, user: User) -> Task | None:
+def _held(project: LabelProject, user: User) -> TaskLease | None:
     """Asking again gives the same task."""
     lease = TaskLease.objects.select_related("task").filter(task__project=project, user=user, expires_at__gt=timezone.now())
-    held = lease.order_by("pk").first()
-    return held.task if held else None
+    return lease.order_by("pk").first()
 
 
-def _claim(project: LabelProject, user: User, contribution: Contribution) -> Task | None:
-    """The first task with a free slot. Where rows are locked one by one, a slot may go between looking and locking; SQLite
-    lets one writer in at a time."""
+def _claim(project: LabelProject, user: User, contribution: Contribution) -> Found | None:
+    """The first task with a free slot. Where rows are locked one by one, a slot may go between looking and locking."""
     for _ in range(TRIES):
-        task = _candidate(project, user, contribution)
-        if task is None or not _locks_rows() or free_slots(task, user) > 0:
-            return task
+        found = find(project, user, contribution)
+        if found is None or not locks_rows() or not found.takes_slot or free_slots(found.task, user) > 0:
+            return found
     return None
 
 
-def _candidate(project: LabelProject, user: User, contribution: Contribution) -> Task | None:
-    """First what the person has begun, then what lies behind the cursor, then whatever was left before it."""
-    free = _free_tasks(project, user)
-    begun = Draft.objects.filter(user=user, task__project=project).values("task")
-    searches: list[QuerySet[Task]] = [free.filter(pk__in=begun)]
-    priority, position = contribution.cursor_priority, contribution.cursor_position
-    if priority is not None and position is not None:
-        searches += [free.filter(priority=priority, position__gt=position), free.filter(priority__lt=priority)]
-    searches.append(free)
-    for search in searches:
-        if task := search.first():
-            return task
-    return None
-
-
-def _free_tasks(project: LabelProject, user: User) -> QuerySet[Task]:
-    """Tasks with a slot that nobody holds and that this person has not answered, in order."""
-    answered = Annotation.objects.filter(task=OuterRef("pk"), user=user, is_current=True)
-    live = TaskLease.objects.filter(task=OuterRef("pk"), expires_at__gt=timezone.now()).exclude(user=user)
-    counted = live.order_by().values("task").annotate(count=Count("pk")).values("count")
-    held = Coalesce(Subquery(counted, output_field=IntegerField()), Value(0))
-    tasks = Task.objects.filter(~Exists(answered), project=project, open_slots__gt=0).filter(open_slots__gt=held)
-    tasks = tasks.order_by("-priority", "position")
-    if _locks_rows():
-        return tasks.select_for_update(skip_locked=True, of=("self",))
-    return tasks
-
-
-def _locks_rows() -> bool:
-    return connection.features.has_select_for_update_skip_locked
-
-
-def free_slots(task: Task, user: User) -> int:
-    """Slots of a locked task that neither an annotation nor somebody else's live lease takes."""
-    open_slots = Task.objects.values_list("open_slots", flat=True).get(pk=task.pk)
-    held = TaskLease.objects.filter(task=task, expires_at__gt=timezone.now()).exclude(user=user).count()
-    return open_slots - held
-
-
-def _lease(task: Task, user: User) -> datetime:
+def _lease(task: Task, user: User, *, takes_slot: bool = True) -> datetime:
     expires_at = timezone.now() + LEASE
-    if not TaskLease.objects.filter(task=task, user=user).update(expires_at=expires_at):
-        TaskLease.objects.create(task=task, user=user, expires_at=expires_at)
+    if not TaskLease.objects.filter(task=task, user=user).update(expires_at=expires_at, takes_slot=takes_slot):
+        TaskLease.objects.create(task=task, user=user, expires_at=expires_at, takes_slot=takes_slot)
     return expires_at
 
 
-def _move_cursor(contribution: Contribution, task: Task) -> None:
-    Contribution.objects.filter(pk=contribution.pk).update(
-        cursor_priority=task.priority, cursor_position=task.position, back=None
-    )
+def _move_cursor(contribution: Contribution, found: Found) -> None:
+    place = {"cursor_priority": found.task.priority, "cursor_position": found.task.position} if found.moves_cursor else {}
+    if place or contribution.back is not None:
+        Contribution.objects.filter(pk=contribution.pk).update(back=None, **place)
 
 
 def _why_empty(project: LabelProject, user: User, contribution: Contribution) -> Turn:
     """`done`, `all_leased` (others hold the rest until `next_free_at`), or `none_assigned` (the rest is not for this person)."""
     if project.task_count < project.task_total:
         return Turn(project, contribution, reason="all_leased", next_free_at=timezone.now())
-    open_tasks = Task.objects.filter(project=project, open_slots__gt=0)
-    answered = Annotation.objects.filter(task=OuterRef("pk"), user=user, is_current=True)
-    if not open_tasks.filter(~Exists(answered)).exists():
-        return Turn(project, contribution, reason="none_assigned" if open_tasks.exists() else "done")
-    live = TaskLease.objects.filter(task__project=project, expires_at__gt=timezone.now())
-    held = live.aggregate(first=Min("expires_at"), count=Count("pk"))
-    return Turn(project, contribution, reason="all_leased", next_free_at=held["first"], leased=held["count"])
+    answered = Annotation.objects.filter(task=OuterRef("task"), user=user, is_current=True)
+    held = TaskLease.objects.filter(
+        ~Exists(answered), task__project=project, task__open_slots__gt=0, task__is_reserved=False, expires_at__gt=timezone.now()
+    ).aggregate(first=Min("expires_at"), count=Count("pk"))
+    if held["count"]:
+        return Turn(project, contribution, reason="all_leased", next_free_at=held["first"], leased=held["count"])
+    rest = Task.objects.filter(project=project, open_slots__gt=0).exists()
+    return Turn(project, contribution, reason="none_assigned" if rest else "done")
 
 
 def heartbeat(*, user: User, task_id: int) -> datetime | None:
@@ -164,9 +155,10 @@ def heartbeat(*, user: User, task_id: int) -> datetime | None:
     with transaction.atomic():
         task = Task.objects.select_for_update().get(pk=task.pk)
         lease = TaskLease.objects.filter(task=task, user=user).first()
-        if lease is None or (lease.expires_at <= timezone.now() and free_slots(task, user) < 1):
+        is_over = lease is not None and lease.takes_slot and lease.expires_at <= timezone.now()
+        if lease is None or (is_over and free_slots(task, user) < 1):
             return None
-        return _lease(task, user)
+        return _lease(task, user, takes_slot=lease.takes_slot)
 
 
 def release(*, user: User, task_id: int) -> None:
@@ -177,6 +169,7 @@ def release(*, user: User, task_id: int) -> None:
         if deleted:
             mine = Contribution.objects.filter(project_id=task.project_id, user=user, cursor_position=task.position)
             mine.update(cursor_position=F("cursor_position") - 1)
+            reopen(task.pk)
 
 
 def save_draft(*, user: User, task_id: int, value: Any) -> Draft:
@@ -188,4 +181,7 @@ def save_draft(*, user: User, task_id: int, value: Any) -> Draft:
 
 def discard_expired_leases() -> None:
     """A duty: claims judge expiry themselves, this only tidies."""
-    TaskLease.objects.filter(Q(expires_at__lt=timezone.now() - 6 * LEASE)).delete()
+    old = list(TaskLease.objects.filter(expires_at__lt=timezone.now() - 6 * LEASE).values_list("pk", "task_id")[:TIDIED])
+    for task_id in {task_id for _, task_id in old}:
+        reopen(task_id)
+    TaskLease.objects.filter(pk__in=[lease for lease, _ in old], expires_at__lt=timezone.now()).delete()

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from webapp.datasets.schemas import In, VersionOut
 from webapp.labeling.exports import annotation_row
+from webapp.labeling.flow import Flow
 from webapp.labeling.models import Annotation, LabelProject, Task
 
 
@@ -23,6 +24,7 @@ class ProjectIn(In):
     instructions: str = ""
     overlap: int = 1
     limit: int | None = None
+    flow: dict[str, Any] | None = Field(None, description="overlap_mode, agreement_target, review_share, gold_share, … (`Flow`)")
 
 
 class PresetOut(Schema):
@@ -41,6 +43,7 @@ class ProjectPatch(In):
     name: str | None = None
     instructions: str | None = None
     is_open: bool | None = None
+    flow: dict[str, Any] | None = None
 
 
 class ProjectOut(Schema):
@@ -50,6 +53,7 @@ class ProjectOut(Schema):
     instructions: str
     questions: dict[str, Any] = Field(serialization_alias="schema")
     overlap: int
+    flow: Flow
     is_open: bool
     total: int
     created: int = Field(description="tasks made so far; grows to `total` after a large project was started")
@@ -67,6 +71,7 @@ class ProjectOut(Schema):
             instructions=project.instructions,
             questions=project.schema,
             overlap=project.overlap,
+            flow=Flow.of(project),
             is_open=project.is_open,
             total=project.task_total,
             created=project.task_count,
@@ -94,6 +99,7 @@ class SubmitIn(In):
     key: str = Field(description="new for each submit; repeating it is harmless")
     skipped: bool = False
     lead_time_ms: int | None = None
+    prediction: int | None = Field(None, description="the prediction that the answer began with; null: none was wanted")
     revision: int | None = Field(None, description="the revision that was corrected; 409 when it is no longer the newest")
 
 
@@ -119,6 +125,8 @@ class AnnotationOut(Schema):
     value: list[dict[str, Any]]
     skipped: bool
     surplus: bool
+    review: str
+    help: str
     lead_time_ms: int | None
     submitted_at: datetime
 

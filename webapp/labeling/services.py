@@ -16,7 +16,19 @@ from webapp.datasets.building import version_path
 from webapp.datasets.models import RecordRow
 from webapp.datasets.words import clean
 from webapp.labeling.access import access_project
-from webapp.labeling.models import Annotation, Draft, LabelProject, Task, TaskLease
+from webapp.labeling.flow import changed_flow, checked_flow
+from webapp.labeling.models import (
+    Adjudication,
+    AgreementCount,
+    Annotation,
+    Assignment,
+    Draft,
+    LabelProject,
+    OverlapMode,
+    Review,
+    Task,
+    TaskLease,
+)
 from webapp.labeling.schema import checked_schema
 
 CHUNK_TASKS = 2000
@@ -35,23 +47,26 @@ def create_project(
     instructions: str = "",
     overlap: int = 1,
     limit: int | None = None,
+    flow: dict[str, Any] | None = None,
 ) -> LabelProject:
-    """A project over the records of a version (the first `limit` of them), each to be labelled by `overlap` people."""
+    """A project over the records of a version (the first `limit` of them), each to be labelled by `overlap` people.
+
+    `flow`: more about how it is worked on, see `flow.Flow`.
+    """
     workspace = access_workspace(user, slug, role=Role.MANAGER)
     version = access_version(user, version_id)
     if version.dataset.workspace_id != workspace.pk:
         raise NotFound
     version_path(version)
     name = _checked_name(name)
-    if not 1 <= overlap <= 50:
-        raise UserError("label.bad_overlap", "A record can be labelled by 1 to 50 people; choose a number between.", status=422)
+    settings = checked_flow({"overlap": overlap, **(flow or {})})
     if limit is not None and limit < 1:
         raise UserError("label.no_tasks", "A project needs at least one task; choose a higher number.", status=422)
     values = {
         "version": version,
         "schema": checked_schema(schema),
         "instructions": clean(instructions).strip(),
-        "overlap": overlap,
+        **settings.model_dump(),
         "task_total": min(limit or version.count, version.count),
         "created_by": user,
     }
@@ -94,16 +109,18 @@ def fill_tasks(project: LabelProject, *, seconds: float) -> None:
 def _fill_chunk(project: LabelProject) -> bool:
     """The next portion; False when somebody else made it. Rows are copied inside the database: no Python object is made."""
     start, end = project.task_count, min(project.task_count + CHUNK_TASKS, project.task_total)
+    # 37 has no common factor with 100, so every hundred tasks in a row hold exactly the share.
+    share = project.overlap_share if project.overlap_mode == OverlapMode.SHARE else 100
     statement = (
         f"INSERT INTO {_quoted(Task)} (project_id, position, priority, key, data, open_slots) "  # noqa: S608 - our own table names
-        f"SELECT %s, position, 0, key, data, %s FROM {_quoted(RecordRow)} "
+        f"SELECT %s, position, 0, key, data, CASE WHEN (position * 37) %% 100 < %s THEN %s ELSE 1 END FROM {_quoted(RecordRow)} "
         "WHERE version_id = %s AND position >= %s AND position < %s"
     )
     with transaction.atomic():
         if not LabelProject.objects.filter(pk=project.pk, task_count=start).update(task_count=end):
             return False
         with connection.cursor() as cursor:
-            cursor.execute(statement, [project.pk, project.overlap, project.version_id, start, end])
+            cursor.execute(statement, [project.pk, share, project.overlap, project.version_id, start, end])
     project.task_count = end
     return True
 
@@ -126,9 +143,10 @@ def update_project(
     name: str | None = None,
     instructions: str | None = None,
     is_open: bool | None = None,
+    flow: dict[str, Any] | None = None,
 ) -> LabelProject:
     project = access_project(user, project_id, role=Role.MANAGER)
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = changed_flow(project, flow) if flow else {}
     if name is not None:
         changes["name"] = _checked_name(name)
     if instructions is not None:
@@ -165,8 +183,8 @@ def delete_project(*, user: User, project_id: int) -> None:
     """Remove a project with its tasks and annotations, in portions. Versions made from it stay."""
     project = access_project(user, project_id, role=Role.MANAGER)
     LabelProject.objects.filter(pk=project.pk).update(is_open=False, task_total=F("task_count"))
-    for model in (Draft, TaskLease, Annotation, Task):
-        path = "project" if model in (Annotation, Task) else "task__project"
+    for model in (Draft, TaskLease, Assignment, Review, Adjudication, AgreementCount, Annotation, Task):
+        path = "task__project" if model in (Draft, TaskLease) else "project"
         rows = model._default_manager.filter(**{path: project})
         while chunk := list(rows.values_list("pk", flat=True)[:DELETED_ROWS]):
             model._default_manager.filter(pk__in=chunk).delete()

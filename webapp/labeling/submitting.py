@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from webapp.accounts.models import Role, User
 from webapp.core.errors import UserError
 from webapp.datasets.words import clean
+from webapp.labeling import agreeing, counting, gold, predicting, reviewing
 from webapp.labeling.access import access_project, access_task
-from webapp.labeling.models import Annotation, Contribution, Draft, LabelCount, LabelProject, Task, TaskLease
-from webapp.labeling.queue import Turn, free_slots, own_contribution
-from webapp.labeling.schema import checked_value, labels_of
+from webapp.labeling.counting import change_slots
+from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, Task, TaskLease
+from webapp.labeling.queue import Turn, own_contribution
+from webapp.labeling.schema import checked_value
+from webapp.labeling.searching import free_slots, reopen
 
 LONGEST_LEAD_MS = 24 * 3600 * 1000
 
@@ -27,6 +29,7 @@ class Answer:
     key: str
     lead_time_ms: int | None
     revision: int | None
+    prediction: int | None = None
 
 
 def submit(
@@ -38,11 +41,13 @@ def submit(
     skipped: bool = False,
     lead_time_ms: int | None = None,
     revision: int | None = None,
+    prediction: int | None = None,
 ) -> Annotation:
     """Store an annotation, or a new revision of the own one.
 
     `key` makes a repeat harmless. `revision` names the revision that was corrected; when it is no longer the newest, the
-    answer is 409 with both versions. An annotation for a task without a free slot is kept as surplus.
+    answer is 409 with both versions. An annotation for a task without a free slot is kept as surplus. `prediction`: the one
+    that the answer began with; the server sees whether it was changed.
     """
     task = access_task(user, task_id, role=Role.ANNOTATOR)
     if not key or len(key) > 80:
@@ -50,7 +55,7 @@ def submit(
     key = clean(key)
     checked = [] if skipped else checked_value(task.project.schema, value, task.data)
     lead = None if lead_time_ms is None else max(0, min(lead_time_ms, LONGEST_LEAD_MS))
-    answer = Answer(checked, skipped, key, lead, revision)
+    answer = Answer(checked, skipped, key, lead, revision, prediction)
     try:
         with transaction.atomic():
             return _store(task, user, answer)
@@ -72,11 +77,13 @@ def _repeated(task: Task, user: User, key: str) -> Annotation | None:
 def _store(task: Task, user: User, answer: Answer) -> Annotation:
     if repeated := _repeated(task, user, answer.key):
         return repeated
+    project = task.project
     locked = Task.objects.select_for_update().get(pk=task.pk)
     former = Annotation.objects.filter(task=task, user=user, is_current=True).first()
     if former and answer.revision is not None and answer.revision != former.revision:
         raise _stale(former, answer)
-    surplus = _takes_slot(locked, user, former, answer)
+    is_gold = locked.gold is not None
+    surplus = False if is_gold else _takes_slot(locked, user, former, answer)
     if former:
         Annotation.objects.filter(pk=former.pk).update(is_current=False)
     stored = Annotation.objects.create(
@@ -87,12 +94,22 @@ def _store(task: Task, user: User, answer: Answer) -> Annotation:
         value=answer.value,
         skipped=answer.skipped,
         surplus=surplus,
+        is_gold=is_gold,
+        score=gold.score_of(project, locked, answer.value) if is_gold and not answer.skipped else None,
         lead_time_ms=answer.lead_time_ms,
         idempotency_key=answer.key,
     )
     TaskLease.objects.filter(task=task, user=user).delete()
     Draft.objects.filter(task=task, user=user).delete()
-    _count(task.project, user, former, stored)
+    counting.count(project, user, former, stored)
+    predicting.note_help(project, stored, answer.prediction)
+    if locked.is_reserved:
+        Assignment.objects.filter(task=task, user=user, is_done=False).update(is_done=True)
+    if is_gold:
+        gold.count_score(project, user, former, stored)
+    else:
+        agreeing.update(project, locked, user, former, stored)
+        reviewing.ask_for_review(project, former, stored)
     return stored
 
 
@@ -114,44 +131,15 @@ def _takes_slot(task: Task, user: User, former: Annotation | None, answer: Answe
         return former.surplus
     if answer.skipped:
         if holds_slot:
-            _change_slots(task, +1)
+            change_slots(task, +1)
+        elif task.open_slots:
+            reopen(task.pk)
         return False
     lives = TaskLease.objects.filter(task=task, user=user, expires_at__gt=timezone.now()).exists()
     if task.open_slots < 1 or (not lives and free_slots(task, user) < 1):
         return True
-    _change_slots(task, -1)
+    change_slots(task, -1)
     return False
-
-
-def _change_slots(task: Task, change: int) -> None:
-    """A task is done when its last slot is taken, and open again when one is given back."""
-    Task.objects.filter(pk=task.pk).update(open_slots=F("open_slots") + change)
-    if task.open_slots == (1 if change < 0 else 0):
-        LabelProject.objects.filter(pk=task.project_id).update(done_count=F("done_count") - change)
-
-
-def _count(project: LabelProject, user: User, former: Annotation | None, stored: Annotation) -> None:
-    submitted = int(not stored.skipped) - int(former is not None and not former.skipped)
-    skipped = int(stored.skipped) - int(former is not None and former.skipped)
-    if submitted or skipped:
-        LabelProject.objects.filter(pk=project.pk).update(
-            annotation_count=F("annotation_count") + submitted, skip_count=F("skip_count") + skipped
-        )
-    own_contribution(project, user)
-    Contribution.objects.filter(project=project, user=user).update(
-        submitted=F("submitted") + submitted,
-        skipped=F("skipped") + skipped,
-        lead_time_ms=F("lead_time_ms") + (stored.lead_time_ms or 0),
-        last_at=timezone.now(),
-        back=None,
-    )
-    changes = labels_of(stored.value)
-    changes.subtract(labels_of(former.value if former else []))
-    for (field, value), change in sorted(changes.items()):
-        if change:
-            counted = LabelCount.objects.filter(project=project, field=field, value=value)
-            if not counted.update(count=F("count") + change):
-                LabelCount.objects.create(project=project, field=field, value=value, count=change)
 
 
 def skip(*, user: User, task_id: int, key: str) -> Annotation:

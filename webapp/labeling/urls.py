@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webapp.labeling import views
+from webapp.labeling import flow_views, views
 
 urlpatterns = [
     path("", views.project_list, name="labeling"),
@@ -17,4 +17,17 @@ urlpatterns = [
     path("<int:project_id>/export/", views.project_export, name="label_project_export"),
     path("<int:project_id>/version/", views.project_version, name="label_project_version"),
     path("<int:project_id>/figures/<str:field>/", views.project_figure, name="label_project_figure"),
+    path("<int:project_id>/flow/", views.project_flow, name="label_project_flow"),
+    path("<int:project_id>/people/", flow_views.people_page, name="label_people"),
+    path("<int:project_id>/people/role/", flow_views.role_set, name="label_role"),
+    path("<int:project_id>/people/assign/", flow_views.tasks_assign, name="label_assign"),
+    path("<int:project_id>/people/unassign/", flow_views.tasks_unassign, name="label_unassign"),
+    path("<int:project_id>/people/resume/", flow_views.person_resume, name="label_resume"),
+    path("<int:project_id>/gold/", flow_views.gold_make, name="label_gold"),
+    path("<int:project_id>/review/", flow_views.review_page, name="label_review"),
+    path("<int:project_id>/disputes/", flow_views.disputes_page, name="label_disputes"),
+    path("<int:project_id>/agreement/", flow_views.agreement_page, name="label_agreement"),
+    path("<int:project_id>/dashboard/", flow_views.dashboard_page, name="label_dashboard"),
+    path("<int:project_id>/dashboard/<str:name>/", flow_views.dashboard_figure, name="label_dashboard_figure"),
+    path("<int:project_id>/reorder/", flow_views.tasks_reorder, name="label_reorder"),
 ]

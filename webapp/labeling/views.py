@@ -25,8 +25,8 @@ RECENT = 12
 SHOWN_CHOICES = 24
 
 
-def _project(request: MemberRequest, workspace: Workspace, project_id: int) -> LabelProject:
-    project = access_project(request.user, project_id)
+def project_of(request: MemberRequest, workspace: Workspace, project_id: int, role: str = Role.VIEWER) -> LabelProject:
+    project = access_project(request.user, project_id, role=role)
     if project.workspace_id != workspace.pk:
         raise NotFound
     return project
@@ -65,7 +65,9 @@ def project_new(request: MemberRequest, workspace: Workspace) -> HttpResponse:
         form = forms.NewProjectForm(request.POST)
         if form.is_valid():
             try:
-                return redirect("label_work", workspace.slug, _create(request, workspace, version, form.cleaned_data).pk)
+                return redirect(
+                    "label_work", workspace.slug, _create(request, workspace, version, form.cleaned_data, form.flow()).pk
+                )
             except UserError as error:
                 form.add_error(None, translate(error.template, error.params))
         preview = _preview(version, request.POST)
@@ -85,7 +87,9 @@ def project_new(request: MemberRequest, workspace: Workspace) -> HttpResponse:
     )
 
 
-def _create(request: MemberRequest, workspace: Workspace, version: DatasetVersion, values: dict[str, Any]) -> LabelProject:
+def _create(
+    request: MemberRequest, workspace: Workspace, version: DatasetVersion, values: dict[str, Any], flow: dict[str, Any]
+) -> LabelProject:
     return services.create_project(
         user=request.user,
         slug=workspace.slug,
@@ -95,6 +99,7 @@ def _create(request: MemberRequest, workspace: Workspace, version: DatasetVersio
         instructions=values["instructions"],
         overlap=values["overlap"],
         limit=values["limit"],
+        flow=flow,
     )
 
 
@@ -125,65 +130,76 @@ def _preview(version: DatasetVersion, given: Any) -> dict[str, Any]:
 @require_safe
 @workspace_page()
 def project_page(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
-    project = _project(request, workspace, project_id)
-    recent = queries.list_annotations(user=request.user, project_id=project.pk, limit=RECENT)
-    role = role_in(request.user, project)
-    rank, everybody = Role.rank(role), sees_everybody(role)
+    project = project_of(request, workspace, project_id)
+    recent = queries.recent_annotations(project, request.user, RECENT)
+    everybody = sees_everybody(recent.role, project)
     context = {
-        "project": project,
+        **frame(project, recent.role),
         "version": project.version,
         "fields": project.schema["fields"],
-        "choice_fields": [field for field in project.schema["fields"] if field["type"] == "choice"],
+        "choice_fields": [field for field in project.schema["fields"] if field["type"] in queries.COUNTED],
         "people": queries.contributions(project, only=None if everybody else request.user),
         "recent": recent.items,
         "everybody": everybody,
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "labeling/_progress.html", {"workspace": workspace, **context})
+    forms_ = {
         "form": forms.ProjectForm(initial={"name": project.name, "instructions": project.instructions}),
+        "flow_form": forms.FlowForm(initial=forms.FlowForm.initial_of(project), auto_id="flow_%s"),
+    }
+    return page(request, "labeling/project.html", workspace, "labeling", charts=True, **context, **forms_)
+
+
+def frame(project: LabelProject, role: str) -> dict[str, Any]:
+    """What the head of all pages of a project knows."""
+    rank = Role.rank(role)
+    return {
+        "project": project,
         "may_manage": rank >= Role.rank(Role.MANAGER),
         "may_review": rank >= Role.rank(Role.REVIEWER),
         "may_label": rank >= Role.rank(Role.ANNOTATOR),
     }
-    if request.headers.get("HX-Request"):
-        return render(request, "labeling/_progress.html", {"workspace": workspace, **context})
-    return page(request, "labeling/project.html", workspace, "labeling", charts=True, **context)
 
 
 @require_safe
-@workspace_page(role=Role.ANNOTATOR)
+@workspace_page()
 def work_page(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
-    project = _project(request, workspace, project_id)
+    project = project_of(request, workspace, project_id, Role.ANNOTATOR)
     return page(request, "labeling/work.html", workspace, "labeling", project=project)
 
 
 @require_POST
-@workspace_page(role=Role.MANAGER)
+@workspace_page()
 def project_edit(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = project_of(request, workspace, project_id, Role.MANAGER)
     values = forms.checked(forms.ProjectForm(request.POST))
-    services.update_project(user=request.user, project_id=_project(request, workspace, project_id).pk, **values)
+    services.update_project(user=request.user, project_id=project.pk, **values)
     return redirect("label_project", workspace.slug, project_id)
 
 
 @require_POST
-@workspace_page(role=Role.MANAGER)
+@workspace_page()
 def project_open(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
     """Close a project, or open it again."""
-    project = _project(request, workspace, project_id)
+    project = project_of(request, workspace, project_id, Role.MANAGER)
     services.update_project(user=request.user, project_id=project.pk, is_open=request.POST.get("open") == "1")
     return redirect("label_project", workspace.slug, project_id)
 
 
 @require_POST
-@workspace_page(role=Role.MANAGER)
+@workspace_page()
 def project_choice(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
-    project = _project(request, workspace, project_id)
+    project = project_of(request, workspace, project_id, Role.MANAGER)
     field, value = request.POST.get("field", ""), request.POST.get("value", "")
     services.add_choice(user=request.user, project_id=project.pk, field=field, value=value)
     return redirect("label_project", workspace.slug, project_id)
 
 
 @require_POST
-@workspace_page(role=Role.MANAGER)
+@workspace_page()
 def project_delete(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
-    project = _project(request, workspace, project_id)
+    project = project_of(request, workspace, project_id, Role.MANAGER)
     services.delete_project(user=request.user, project_id=project.pk)
     messages.success(request, _("“%(name)s” has been deleted.") % {"name": project.name})
     return redirect("labeling", workspace.slug)
@@ -192,15 +208,15 @@ def project_delete(request: MemberRequest, workspace: Workspace, project_id: int
 @require_safe
 @workspace_page()
 def project_export(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponseBase:
-    project = _project(request, workspace, project_id)
+    project = project_of(request, workspace, project_id)
     return exports.export_annotations(user=request.user, project_id=project.pk, format=request.GET.get("format", "jsonl"))
 
 
 @require_POST
-@workspace_page(role=Role.MANAGER)
+@workspace_page()
 def project_version(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
     """The labelled records as a dataset version, ready for training."""
-    project = _project(request, workspace, project_id)
+    project = project_of(request, workspace, project_id, Role.MANAGER)
     name = request.POST.get("dataset_name", "").strip()
     version = exports.create_labelled_version(user=request.user, project_id=project.pk, dataset_name=name)
     if version.count:  # a large one is still being made
@@ -210,13 +226,24 @@ def project_version(request: MemberRequest, workspace: Workspace, project_id: in
     return redirect("dataset_version", workspace.slug, version.pk)
 
 
+@require_POST
+@workspace_page()
+def project_flow(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    """Change how people work together."""
+    project = project_of(request, workspace, project_id, Role.MANAGER)
+    form = forms.FlowForm(request.POST)
+    forms.checked(form)
+    services.update_project(user=request.user, project_id=project.pk, flow=form.flow())
+    return redirect("label_project", workspace.slug, project_id)
+
+
 @require_safe
 @workspace_page()
 def project_figure(request: MemberRequest, workspace: Workspace, project_id: int, field: str) -> JsonResponse:
-    """How often each choice was made; blind annotators do not get it."""
-    project = _project(request, workspace, project_id)
+    """How often each choice or label was given; blind annotators do not get it."""
+    project = project_of(request, workspace, project_id)
     counts = queries.label_distribution(project).get(field)
-    if counts is None or not sees_everybody(role_in(request.user, project)):
+    if counts is None or not sees_everybody(role_in(request.user, project), project):
         raise NotFound
     shown = sorted(((value, count) for value, count in counts.items() if count), key=lambda pair: -pair[1])
     return JsonResponse(bars(dict(shown)))

@@ -1,0 +1,1 @@
+"""How far people agree: coefficients, similarity of two answers, and the patterns that are counted as people submit."""
