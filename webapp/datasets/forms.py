@@ -31,6 +31,9 @@ FORMATS = [
     ("labelme", "labelme"),
     ("asr", _("ASR manifest")),
     ("folder", _("Folder of media")),
+    ("conll", "CoNLL"),
+    ("labelstudio", "Label Studio"),
+    ("labelu", "LabelU"),
 ]
 ENCODINGS = [("auto", _("Recognise it")), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "GB18030")]
 LANGUAGES = [("", _("Recognise it")), ("zh", _("Chinese")), ("en", _("English"))]

@@ -15,6 +15,8 @@ from workers.data.writers.conversations import alpaca_rows, conversation_losses,
 from workers.data.writers.media import asr, llamafactory, media_losses, own
 from workers.data.writers.pictures import coco, labelme, picture_losses, voc, yolo
 from workers.data.writers.preferences import implicit_rows, kto_rows, preference_losses, preference_rows, ranking_rows
+from workers.data.writers.spans import conll, span_losses
+from workers.data.writers.tools import labelstudio_losses, labelstudio_rows, labelu_losses, labelu_rows
 from workers.spec.errors import UserError
 from workers.spec.record import Record
 
@@ -74,6 +76,9 @@ WRITERS: tuple[Writer, ...] = (
     Writer("voc", "Pascal VOC", ".zip", voc, partial(picture_losses, "voc")),
     Writer("yolo", "YOLO", ".zip", yolo, partial(picture_losses, "yolo")),
     Writer("labelme", "labelme", ".zip", labelme, partial(picture_losses, "labelme")),
+    Writer("labelstudio", "Label Studio", ".json", json_list(labelstudio_rows), labelstudio_losses),
+    Writer("labelu", "LabelU", ".jsonl", lines(labelu_rows), labelu_losses),
+    Writer("conll", "CoNLL", ".conll", conll, span_losses),
     Writer("asr", "ASR manifest", ".zip", asr, partial(media_losses, "asr")),
 )
 _BY_NAME = {writer.name: writer for writer in WRITERS}

@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from workers.data.preferences import pairs_of_levels, preference_levels
@@ -59,6 +60,7 @@ class Statistics:
             self.features["wanjuan"] += 1
         if "annotations" in record:
             self.features.update(f"annotated_{kind}" for kind in {item["type"] for item in record["annotations"]})
+            self._add_spans(record)
         if "messages" in record:
             length += self._add_messages(record)
             self.features["labelled_conversation"] += "label" in record
@@ -134,6 +136,7 @@ class Statistics:
         pictures = all(item["kind"] == "image" and item.get("url") for item in media)
         self.features["wanjuan"] += kinds == ["video"] or ("text" in record and "choices" not in record and pictures)
         self.features.update(f"media_{kind}" for kind in kinds)
+        self.features["single_media"] += len(kinds) == 1
         if kinds == ["image"]:
             self.features["pictures"] += 1
             self.features["stored_pictures"] += "sha256" in media[0]
@@ -142,6 +145,16 @@ class Statistics:
         self.features["stored_media"] += bool(stored)
         for item in stored:
             self.media_bytes[item["kind"]] += item.get("bytes") or 0
+
+    def _add_spans(self, record: Mapping[str, Any]) -> None:
+        spans = next((item["value"] for item in record["annotations"] if item["type"] == "spans"), None)
+        if not isinstance(spans, list):
+            return
+        ordered = sorted(spans, key=lambda span: span["start"])
+        self.features["overlapping_spans"] += any(left["end"] > right["start"] for left, right in pairwise(ordered))
+        self.features["uneven_spans"] += any(
+            not span["text"] or span["text"][0].isspace() or span["text"][-1].isspace() or " " in span["label"] for span in spans
+        )
 
     def _add_regions_and_segments(self, record: Mapping[str, Any], kinds: list[str]) -> None:
         found = {item["type"]: item["value"] for item in record.get("annotations", [])}

@@ -8,6 +8,7 @@ from workers.data.formats.asr import AsrManifest
 from workers.data.formats.base import Container, Shape
 from workers.data.formats.canonical import Canonical, CanonicalTable
 from workers.data.formats.columns import Columns
+from workers.data.formats.conll import Conll, Tagged
 from workers.data.formats.conversation import OpenAi, ShareGpt
 from workers.data.formats.csv_table import Table, TabTable
 from workers.data.formats.guanaco import Guanaco
@@ -15,6 +16,8 @@ from workers.data.formats.json_document import JsonDocument
 from workers.data.formats.jsonl import JsonLines
 from workers.data.formats.labelllm import LabelLlm
 from workers.data.formats.labelme import Labelme
+from workers.data.formats.labelstudio import LabelStudio
+from workers.data.formats.labelu import LabelU
 from workers.data.formats.moss import Moss
 from workers.data.formats.plain_text import PlainText
 from workers.data.formats.preference import Preference, Ranked, Verdict
@@ -22,7 +25,7 @@ from workers.data.formats.voc import Voc, Xml
 from workers.data.formats.wanjuan import WanJuan
 from workers.spec.errors import UserError
 
-CONTAINERS: tuple[Container, ...] = (JsonLines(), JsonDocument(), Xml(), TabTable(), Table(), PlainText())
+CONTAINERS: tuple[Container, ...] = (JsonLines(), JsonDocument(), Xml(), Conll(), TabTable(), Table(), PlainText())
 """In the order in which they are tried on a file whose name says nothing."""
 
 SHAPES: tuple[Shape, ...] = (
@@ -38,7 +41,10 @@ SHAPES: tuple[Shape, ...] = (
     Moss(),
     Guanaco(),
     WanJuan(),
+    LabelStudio(),
+    LabelU(),
     Labelme(),
+    Tagged(),
     Voc(),
     AsrManifest(),
     Columns(),
@@ -53,7 +59,10 @@ def find_container(format: str, name: str, head: bytes, whole: bool) -> Containe
         return named[0]
     suffixes = [suffix.lower() for suffix in _suffixes(name)]
     preferred = [container for container in CONTAINERS if any(suffix in container.suffixes for suffix in suffixes)]
-    if preferred and preferred[0].name in ("text", "csv", "tsv", "xml"):
+    tagged = next(container for container in CONTAINERS if container.name == "conll")
+    if (not preferred or preferred[0].name in ("text", "tsv")) and tagged.recognises(head, whole):
+        return tagged
+    if preferred and preferred[0].name in ("text", "csv", "tsv", "xml", "conll"):
         return preferred[0]
     if _is_one_object(head) and not whole and preferred and preferred[0].name == "jsonl":
         return preferred[0]  # its first line is longer than what was looked at

@@ -250,7 +250,7 @@ def common_fields(row: Mapping[str, Any], used: Collection[str], media: list[dic
     elif annotations:
         rest["annotations"] = annotations
     for name, value in row.items():
-        if name in used or name in _ALWAYS_TAKEN or value is None or value == "" or value == [] or value == {}:
+        if name in used or name in _ALWAYS_TAKEN or value in (None, "", [], {}):
             continue
         if not (media and name in PATH_COLUMNS and isinstance(value, str) and kind_of(value)):
             rest[name] = value
