@@ -64,6 +64,15 @@ class Chart {
       box.addEventListener("change", () => this.change({ log: box.checked }));
       bar.append(h("label", {}, box, t("chart.log")));
     }
+    if (wanted.includes("x")) {
+      const names = ["step", "tokens", "time"];
+      const select = h("select.form-select.form-select-sm", { "aria-label": t("chart.axis") }, ...names.map((name) => h("option", { value: name, selected: name === this.options.x }, t(`chart.axis_${name}`))));
+      select.addEventListener("change", () => {
+        this.change({ x: select.value });
+        this.load();
+      });
+      bar.append(h("label", {}, t("chart.axis"), select));
+    }
     const save = (label, run) => h("button.btn.btn-sm.btn-ghost-secondary", { type: "button", title: t("chart.save", { kind: label }), "aria-label": t("chart.save", { kind: label }), onclick: run }, icon("download"), label);
     bar.append(h("span.btn-list", {}, save("PNG", () => this.savePng()), save("CSV", () => this.saveCsv())));
   }
@@ -87,7 +96,7 @@ class Chart {
     if (this.loading) return;
     this.loading = true;
     try {
-      this.figure = await api(this.host.dataset.figureUrl);
+      this.figure = await api(this.address());
       await this.draw();
     } catch (error) {
       // An old drawing is better than a message in its place.
@@ -95,6 +104,12 @@ class Chart {
     } finally {
       this.loading = false;
     }
+  }
+
+  address() {
+    const plain = this.host.dataset.figureUrl;
+    const wanted = (this.host.dataset.controls ?? "").split(",").includes("x") ? this.options.x : "";
+    return wanted ? `${plain}${plain.includes("?") ? "&" : "?"}x=${wanted}` : plain;
   }
 
   note(text, retry = false) {

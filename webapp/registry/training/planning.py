@@ -93,6 +93,12 @@ def devices() -> list[Device]:
     return [*own_cards(), own_processor(gettext("this machine's processor")), *CARDS.values()]
 
 
+def own_device(kind: str) -> Device:
+    """A card of this machine (the first), or its processor."""
+    found = own_cards() if kind == "cuda" else ()
+    return found[0] if found else own_processor(gettext("this machine's processor"))
+
+
 def machine_memory() -> dict[str, float]:
     total, free = host_memory()
     return {"total": total, "free": free}

@@ -18,15 +18,17 @@ HIDDEN_SETTINGS = {"versions", "datasets", "sample_prompts"}
 INPUT_SETTINGS = {"name", "base_model", "tokenizer", "datasets"}
 
 
-def workspace_runs(workspace: Workspace, kind: str = "") -> QuerySet[Job]:
-    """Training jobs with the newest value of their loss and held-out loss."""
+def workspace_runs(workspace: Workspace, kind: str = "", tag: str = "") -> QuerySet[Job]:
+    """Training jobs with the newest value of their loss and held-out loss; `tag`: only those that carry it."""
     runs = Job.objects.filter(workspace=workspace, kind__in=[kind] if kind in RUN_KINDS else RUN_KINDS)
 
     def last(name: str) -> Subquery:
         points = MetricPoint.objects.filter(job=OuterRef("pk"), name=name).order_by("-step").values("value")
         return Subquery(points[:1])
 
-    return runs.select_related("created_by").annotate(loss=last("loss"), held_out_loss=last("held_out_loss"))
+    if tag:
+        runs = runs.filter(note__tags__contains=f",{tag},")
+    return runs.select_related("created_by", "note").annotate(loss=last("loss"), held_out_loss=last("held_out_loss"))
 
 
 def access_runs(workspace: Workspace, numbers: list[int]) -> list[Job]:
@@ -47,13 +49,17 @@ class Answers:
 
 def run_context(job: Job) -> dict[str, Any]:
     """For `training/_run.html`."""
-    from webapp.registry.models import Model
+    from webapp.registry.models import Model, RunNote
 
     samples: dict[str, list[dict[str, Any]]] = defaultdict(list)
     events = JobEvent.objects.filter(job=job, type="sample").order_by("-seq")[:SAMPLE_LIMIT]
     for event in reversed(events):
         samples[str(event.data.get("name", ""))].append(event.data.get("data") or {})
+    from webapp.registry.training.lighter import advice
+    from webapp.registry.training.measured import memory_table
+
     result = job.result or {}
+    measured = samples["memory"][-1].get("parts") or {} if samples["memory"] else result.get("memory") or {}
     roles = [role for role in ("base_model", "tokenizer") if job.spec.get(role)]
     models = Model.objects.filter(workspace=job.workspace_id, pk__in=[job.spec[role] for role in roles])
     return {
@@ -64,9 +70,19 @@ def run_context(job: Job) -> dict[str, Any]:
         "dataset_facts": samples["dataset"][-1] if samples["dataset"] else {},
         "figures": {key: value for key, value in result.items() if isinstance(value, int | float)},
         "settings": settings_table(job),
+        "memory": memory_table(job, measured),
+        "advice": advice(job),
+        "note": RunNote.objects.filter(job=job).first(),
+        "others": comparable(job),
         "run_models": list(models),
         "run_datasets": _dataset_versions(job),
     }
+
+
+def comparable(job: Job) -> list[Job]:
+    """The newest other runs of its kind, to lay over it."""
+    others = Job.objects.filter(workspace=job.workspace_id, kind=job.kind).exclude(pk=job.pk)
+    return list(others.order_by("-pk")[:20])
 
 
 def _dataset_versions(job: Job) -> list[Any]:

@@ -13,6 +13,10 @@ urlpatterns = [
     path("planner/panel/<str:kind>/", planner_views.planner_panel, name="planner_panel"),
     path("compare/", views.compare, name="training_compare"),
     path("compare/figures/<str:name>/", views.compare_figure, name="training_compare_figure"),
+    path("throughput/", views.run_throughput, name="training_throughput"),
+    path("throughput/figures/<str:name>/", views.run_throughput_figure, name="training_throughput_figure"),
+    path("runs/<int:job_id>/note/", views.run_note, name="training_note"),
+    path("runs/<int:job_id>/lighter/", views.run_lighter, name="training_lighter"),
     path("runs/<int:job_id>/examples/", views.run_examples, name="training_examples"),
     path("runs/<int:job_id>/figures/<str:name>/", views.run_figure, name="training_figure"),
 ]

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from pydantic import ValidationError
 
 from webapp.accounts.access import may
@@ -15,8 +15,8 @@ from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError, translate
 from webapp.core.paging import paginate
 from webapp.jobs.access import access_job
-from webapp.jobs.models import Job
-from webapp.registry.training import figures, forms, runs, services
+from webapp.jobs.models import Job, MetricPoint
+from webapp.registry.training import figures, forms, lighter, notes, runs, services, throughput
 from webapp.registry.training.checks import check_version, what_is_needed
 from webapp.registry.training.previews import preview
 
@@ -28,11 +28,13 @@ def asker(request: HttpRequest) -> User:
 @require_safe
 @workspace_page()
 def run_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    kind = request.GET.get("kind", "")
-    found = paginate(runs.workspace_runs(workspace, kind), cursor=request.GET.get("cursor"), limit=30)
+    kind, tag = request.GET.get("kind", ""), request.GET.get("tag", "").strip().lower()
+    found = paginate(runs.workspace_runs(workspace, kind, tag), cursor=request.GET.get("cursor"), limit=30)
     context = {
         "runs": found,
         "kind": kind,
+        "tag": tag,
+        "tags": notes.workspace_tags(workspace),
         "tabs": forms.tab_labels(),
         "may_manage": may(asker(request), workspace, Role.MANAGER),
     }
@@ -90,6 +92,11 @@ def run_check(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResp
     return render(request, "training/_check.html", context)
 
 
+def axis_of(request: HttpRequest) -> str:
+    axis = request.GET.get("x", "step")
+    return axis if axis in figures.AXES else "step"
+
+
 def find_run(request: HttpRequest, workspace: Workspace, job_id: int) -> Job:
     job = access_job(asker(request), job_id)
     if job.workspace_id != workspace.pk or job.kind not in runs.RUN_KINDS:
@@ -102,7 +109,7 @@ def find_run(request: HttpRequest, workspace: Workspace, job_id: int) -> Job:
 def run_figure(request: HttpRequest, workspace: Workspace, job_id: int, name: str) -> HttpResponse:
     if name not in figures.FIGURES:
         raise NotFound
-    return JsonResponse(figures.run_figure(find_run(request, workspace, job_id), name))
+    return JsonResponse(figures.run_figure(find_run(request, workspace, job_id), name, axis_of(request)))
 
 
 @require_safe
@@ -121,6 +128,20 @@ def chosen_runs(request: HttpRequest, workspace: Workspace) -> list[Job]:
     return runs.access_runs(workspace, numbers)
 
 
+def comparison_figures(chosen: list[Job]) -> list[tuple[str, str]]:
+    """(name, title) of the charts that these runs have points for."""
+    known = {
+        "loss": gettext("Loss"),
+        "accuracy": gettext("Share right"),
+        "reward": gettext("Reward"),
+        "tokens_per_second": gettext("Tokens per second"),
+        "grad_norm": gettext("Gradient norm"),
+        "learning_rate": gettext("Learning rate"),
+    }
+    there = set(MetricPoint.objects.filter(job__in=chosen, name__in=known).values_list("name", flat=True).distinct())
+    return [(name, title) for name, title in known.items() if name in there or name == "loss"]
+
+
 @require_safe
 @workspace_page()
 def compare(request: HttpRequest, workspace: Workspace) -> HttpResponse:
@@ -130,7 +151,7 @@ def compare(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "numbers": ",".join(str(job.pk) for job in chosen),
         "rows": runs.settings_difference(chosen),
         "outcomes": runs.outcomes(chosen),
-        "figures": [("loss", gettext("Loss")), ("tokens_per_second", gettext("Tokens per second"))],
+        "figures": comparison_figures(chosen),
     }
     return page(request, "training/compare.html", workspace, "training", charts=True, **context)
 
@@ -140,4 +161,37 @@ def compare(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 def compare_figure(request: HttpRequest, workspace: Workspace, name: str) -> HttpResponse:
     if name not in figures.FIGURES:
         raise NotFound
-    return JsonResponse(figures.comparison_figure(chosen_runs(request, workspace), name))
+    return JsonResponse(figures.comparison_figure(chosen_runs(request, workspace), name, axis_of(request)))
+
+
+@require_safe
+@workspace_page()
+def run_throughput(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    """How fast one's own runs were, and how they scale over devices."""
+    found = throughput.paces(workspace)
+    context = {"paces": found[: throughput.SHOWN], "groups": throughput.efficiencies(found)}
+    return page(request, "training/throughput.html", workspace, "training", charts=True, **context)
+
+
+@require_safe
+@workspace_page()
+def run_throughput_figure(request: HttpRequest, workspace: Workspace, name: str) -> HttpResponse:
+    if name not in throughput.FIGURES:
+        raise NotFound
+    return JsonResponse(throughput.FIGURES[name](throughput.paces(workspace)))
+
+
+@require_POST
+@workspace_page(role=Role.ANNOTATOR)
+def run_note(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+    job = find_run(request, workspace, job_id)
+    notes.write_note(user=asker(request), job_id=job.pk, text=request.POST.get("text", ""), tags=request.POST.get("tags", ""))
+    return redirect("job", workspace.slug, job.pk)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def run_lighter(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+    """After running out of memory: the next recipe down."""
+    job = lighter.start_lighter(user=asker(request), job_id=find_run(request, workspace, job_id).pk)
+    return redirect("job", workspace.slug, job.pk)

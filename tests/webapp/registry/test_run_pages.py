@@ -1,0 +1,137 @@
+"""Run pages: axes, overlays, notes and tags, throughput, and the way on after running out of memory (S7.1, S7.2, S7.6, S8.7)."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from webapp.accounts.models import User, Workspace
+from webapp.core.errors import UserError
+from webapp.datasets.models import DatasetVersion
+from webapp.jobs.models import Job, JobEvent, MetricPoint, State
+from webapp.registry.models import Model, RunNote
+from webapp.registry.training import lighter, throughput
+from workers.spec.train import SftSpec
+
+pytestmark = pytest.mark.django_db
+HERE = "/w/academy"
+
+
+def text(response: Any) -> str:
+    return str(response.content.decode())
+
+
+def make_run(workspace: Workspace, tiny: Model, version: DatasetVersion, *, name: str = "Run", **fields: Any) -> Job:
+    spec = SftSpec(name=name, base_model=tiny.pk, datasets=[version.pk], **fields.pop("spec", {}))
+    values = {"state": State.DONE, "kind": "sft", "spec_hash": spec.digest(), **fields}
+    return Job.objects.create(workspace=workspace, name=name, spec=spec.model_dump(mode="json"), **values)
+
+
+def finished(tokens_per_second: float, *, processes: int = 1, **more: Any) -> dict[str, Any]:
+    resolved = {"processes": processes, "device": "cpu", "precision": "float32", "tokens_per_step": 512}
+    return {"method": "full", "steps": 10, "tokens": 5120, "tokens_per_second": tokens_per_second, "resolved": resolved, **more}
+
+
+@pytest.fixture
+def run(workspace: Workspace, tiny: Model, conversations: DatasetVersion) -> Job:
+    job = make_run(workspace, tiny, conversations, result=finished(1000.0))
+    began = timezone.now()
+    for step in range(1, 11):
+        at = began + timedelta(seconds=2 * step)
+        for name, value in (("loss", 3 / step), ("tokens_per_second", 1000.0), ("held_out_loss", 4 / step)):
+            MetricPoint.objects.create(job=job, name=name, step=step, value=value, at=at)
+    return job
+
+
+@pytest.mark.parametrize(("axis", "last"), [("step", 10), ("tokens", 5120), ("time", 18), ("nonsense", 10)])
+def test_curves_over_steps_tokens_or_time(alice_client: Client, run: Job, axis: str, last: float) -> None:
+    figure = alice_client.get(f"{HERE}/training/runs/{run.pk}/figures/loss/?x={axis}").json()
+    assert [trace["name"] for trace in figure["data"]] == ["loss", "held-out loss"]
+    assert figure["data"][0]["x"][-1] == pytest.approx(last)
+
+
+def test_several_runs_lie_over_each_other(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion, run: Job
+) -> None:
+    other = make_run(workspace, tiny, conversations, name="Other", spec={"seed": 7}, result=finished(900.0))
+    MetricPoint.objects.create(job=other, name="loss", step=1, value=2.0, at=timezone.now())
+    page = text(alice_client.get(f"{HERE}/jobs/{run.pk}/"))
+    assert f'<option value="{other.pk}">' in page
+    compared = text(alice_client.get(f"{HERE}/training/compare/?runs={run.pk}&runs={other.pk}"))
+    assert "Seed" in compared
+    figure = alice_client.get(f"{HERE}/training/compare/figures/loss/?runs={run.pk},{other.pk}&x=tokens").json()
+    assert len(figure["data"]) == 3
+
+
+def test_memory_is_shown_predicted_beside_measured(alice_client: Client, run: Job) -> None:
+    parts = {"weights": 100_000, "gradients": 100_000, "optimizer": 200_000, "activations": 409_600, "peak": 500_000_000}
+    JobEvent.objects.create(job=run, seq=1, type="sample", at=timezone.now(), data={"name": "memory", "data": {"parts": parts}})
+    page = text(alice_client.get(f"{HERE}/jobs/{run.pk}/"))
+    table = page[page.index('id="memory"') :]
+    assert table.index("predicted") < table.index("measured") < table.index("peak")
+    assert "400" in table
+
+
+def test_notes_and_tags(alice_client: Client, charlie_client: Client, run: Job) -> None:
+    address = f"{HERE}/training/runs/{run.pk}/note/"
+    assert charlie_client.post(address, {"text": "x"}).status_code == 404
+    assert alice_client.post(address, {"text": "Good one.", "tags": "Baseline, fast baseline"}).status_code == 302
+    note = RunNote.objects.get()
+    assert (note.text, note.words) == ("Good one.", ["baseline", "fast"])
+    assert "Good one." in text(alice_client.get(f"{HERE}/jobs/{run.pk}/"))
+    assert run.name in text(alice_client.get(f"{HERE}/training/?tag=baseline"))
+    assert f'value="{run.pk}"' not in text(alice_client.get(f"{HERE}/training/?tag=base"))
+    assert alice_client.post(address, {"tags": " ".join(f"t{number}" for number in range(20))}).status_code == 422
+
+
+def test_scaling_efficiency_from_own_runs(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion
+) -> None:
+    """S7.1: two processes at 1,800 tokens a second where one makes 1,000: 90 %."""
+    assert "No finished run yet" in text(alice_client.get(f"{HERE}/training/throughput/"))
+    make_run(workspace, tiny, conversations, name="One", result=finished(1000.0))
+    make_run(workspace, tiny, conversations, name="Two", result=finished(1800.0, processes=2))
+    groups = throughput.efficiencies(throughput.paces(workspace))
+    assert list(groups.values()) == [[(1, 1.0), (2, pytest.approx(0.9))]]
+    assert "Two" in text(alice_client.get(f"{HERE}/training/throughput/"))
+    for name in ("speed", "scaling"):
+        assert alice_client.get(f"{HERE}/training/throughput/figures/{name}/").json()["data"]
+    assert alice_client.get(f"{HERE}/training/throughput/figures/x/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("code", "params"),
+    [
+        ("job.out_of_memory", {}),
+        ("job.killed", {"signal": "SIGKILL", "times": 8}),
+        ("job.crashed", {"kind": "OutOfMemoryError", "detail": "CUDA out of memory. Tried to allocate 2 GiB"}),
+    ],
+)
+def test_out_of_memory_offers_the_next_recipe_down(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion, code: str, params: dict[str, Any]
+) -> None:
+    spec = {"method": "full", "max_length": 64, "optimisation": {"tokens_per_step": 4096}}
+    job = make_run(
+        workspace, tiny, conversations, name="Large", spec=spec, state=State.FAILED,
+        error_code=code, error_template="It failed.", error_params=params,
+    )  # fmt: skip
+    page = text(alice_client.get(f"{HERE}/jobs/{job.pk}/"))
+    assert "The memory was not enough" in page
+    answer = alice_client.post(f"{HERE}/training/runs/{job.pk}/lighter/")
+    again = Job.objects.exclude(pk=job.pk).get()
+    assert answer["Location"].endswith(f"/jobs/{again.pk}/")
+    assert again.spec["optimisation"]["gradient_checkpointing"] == "on"
+    assert again.spec["name"] != job.spec["name"] or again.spec != job.spec
+    alice_client.post(f"{HERE}/training/runs/{job.pk}/lighter/")
+    assert Job.objects.count() == 2, "the button pressed twice starts one run"
+
+
+def test_other_failures_get_no_recipe(
+    alice: User, alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion
+) -> None:
+    job = make_run(workspace, tiny, conversations, state=State.FAILED, error_code="train.loss_not_finite", error_template="NaN.")
+    assert "The memory was not enough" not in text(alice_client.get(f"{HERE}/jobs/{job.pk}/"))
+    with pytest.raises(UserError, match="no lighter recipe"):
+        lighter.start_lighter(user=alice, job_id=job.pk)
