@@ -166,6 +166,7 @@ def test_pages_lead_from_the_version_to_the_report(
     page = alice_client.get(sent[0]["Location"]).content.decode()
     assert "wa•••" in page
     assert "[EMAIL]" in page
+    assert "13812345678" not in page
     made = DatasetVersion.objects.get(parent=version)
     for name in ("funnel", "quality", "clusters"):
         figure = alice_client.get(f"/w/academy/data/versions/{made.pk}/processing/figures/{name}/").json()

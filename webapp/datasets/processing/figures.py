@@ -26,21 +26,31 @@ def draw(name: str, stages: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def funnel(stages: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many records are left after each stage."""
+    """How many records are left after each stage: bars around one middle, red where a stage dropped something."""
     if not stages:
         return figure([])
     names = [_("Before"), *(stage_label(stage["name"]) for stage in stages)]
     counts = [stages[0]["entered"], *(stage["kept"] for stage in stages)]
+    dropped = [0, *(stage["dropped"] for stage in stages)]
+    whole = max(1, counts[0])
     trace = {
-        "type": "funnel",
+        "type": "bar",
+        "orientation": "h",
         "y": names,
         "x": counts,
-        "textinfo": "value+percent initial",
-        "marker": {"color": [PALETTE[0], *(PALETTE[1] if stage["dropped"] else PALETTE[0] for stage in stages)]},
-        "hovertemplate": "%{y}: %{x:,}<extra></extra>",
+        "base": [-count / 2 for count in counts],
+        "text": [
+            f"{count:,} · {100 * count / whole:.1f} %" + (f"  (−{less:,})" if less else "")
+            for count, less in zip(counts, dropped, strict=True)
+        ],
+        "textposition": "auto",
+        "insidetextanchor": "middle",
+        "customdata": counts,
+        "marker": {"color": [PALETTE[1] if less else PALETTE[0] for less in dropped]},
+        "hovertemplate": "%{y}: %{customdata:,}<extra></extra>",
     }
     axis = {"automargin": True, "type": "category", "autorange": "reversed"}
-    return figure([trace], hovermode="closest", yaxis=axis, xaxis={"visible": False})
+    return figure([trace], hovermode="closest", yaxis=axis, xaxis={"visible": False}, bargap=0.12)
 
 
 def quality(histogram: list[int]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
 from webapp.datasets import building
-from webapp.datasets.models import DatasetVersion, VersionState
+from webapp.datasets.models import DatasetVersion, VersionMedia, VersionState
 from webapp.jobs import paths
 from webapp.jobs.kinds import Inputs, JobKind, register
 from webapp.jobs.models import Job
@@ -52,7 +52,11 @@ def inputs(job: Job) -> Inputs:
     DatasetVersion.objects.filter(job=job, state=VersionState.FAILED).update(state=VersionState.BUILDING)
     roles = ["dataset", *(f"dataset.{number}" for number in range(2, len(spec.datasets) + 1))]
     read = {role: _input(found[number]) for role, number in zip(roles, spec.datasets, strict=True)}
-    return {**read, "media": FileInput(name="media", path=storage.folder("media"))}
+    held = paths.run_dir(job.pk) / "held.txt"
+    digests = VersionMedia.objects.filter(version=source).order_by("sha256").values_list("sha256", flat=True)
+    storage.write_atomically(held, (f"{digest}\n".encode() for digest in digests.iterator(chunk_size=10_000)))
+    media = FileInput(name="media", path=storage.folder("media"))
+    return {**read, "media": media, "held": FileInput(name="held", path=held)}
 
 
 def _input(version: DatasetVersion) -> DatasetInput:

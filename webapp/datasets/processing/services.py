@@ -18,7 +18,7 @@ from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.datasets import building
 from webapp.datasets.access import access_version
-from webapp.datasets.models import DatasetVersion, RecordRow, VersionState
+from webapp.datasets.models import DatasetVersion, RecordRow, VersionMedia, VersionState
 from webapp.datasets.processing import kinds
 from webapp.jobs.services import submit_job
 from workers.data.records import record_line
@@ -95,14 +95,18 @@ def preview(*, user: User, version_id: int, stages: Stages) -> dict[str, Any]:
     sets = DatasetVersion.objects.select_related("dataset").in_bulk(stages.decontamination.against)
     positions = random.Random(version.sha256).sample(range(version.count), min(PREVIEWED, version.count))
     rows = RecordRow.objects.filter(version=version, position__in=positions).order_by("position")
+    records = list(rows.values_list("data", flat=True))
+    claimed = {item["sha256"] for record in records for item in record.get("media") or () if item.get("sha256")}
+    held = VersionMedia.objects.filter(version=version, sha256__in=claimed).values_list("sha256", flat=True)
     with tempfile.TemporaryDirectory(prefix="preview-", dir=storage.folder("runs")) as name:
         folder = Path(name)
-        (folder / "records.jsonl").write_bytes(b"".join(record_line(data) for data in rows.values_list("data", flat=True)))
+        (folder / "records.jsonl").write_bytes(b"".join(record_line(data) for data in records))
         request = {
             "records": str(folder / "records.jsonl"),
             "stages": stages.model_dump(mode="json"),
             "sets": {str(item): str(building.version_path(item)) for item in sets.values()},
             "media": str(storage.folder("media")),
+            "held": list(held),
             "work": str(folder / "work"),
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")

@@ -18,6 +18,7 @@ from webapp.core.events import publish
 from webapp.core.paging import Page, paginate
 from webapp.datasets import building
 from webapp.datasets.access import access_version
+from webapp.datasets.media import record_for_page
 from webapp.datasets.models import DatasetVersion, SpotCheck, SpotJudgement
 from webapp.datasets.processing.intervals import interval
 from webapp.datasets.processing.wording import BAD
@@ -126,5 +127,5 @@ def list_judgements(*, user: User, check_id: int, cursor: str | None = None, lim
 
 
 def record_of(version: DatasetVersion, position: int) -> dict[str, Any]:
-    data: dict[str, Any] = version.records.get(position=position).data
-    return data
+    """The record at a position, its media with addresses that a page may show."""
+    return record_for_page(version, version.records.get(position=position).data)

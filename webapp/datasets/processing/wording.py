@@ -72,6 +72,9 @@ HELP = {
     "normalisation.unicode": noop("NFC keeps ，！１ as they are; NFKC turns them into ,!1."),
     "rules.maximum_symbols": noop("Shares lie between 0 and 1; 1 switches the rule off."),
     "rules.minimum_stop_words": noop("the, of, and … 的, 是, 在 …; 0 switches the rule off."),
+    "quality.minimum": noop(
+        "The score weighs letters, repetition, broken characters, variety, small words and length; ordinary text gets above 0.9."
+    ),
     "deduplication.threshold": noop("1: the same words in the same order."),
     "decontamination.against": noop("Data that evaluation suites use is chosen already."),
     "decontamination.ngram": noop("Shorter examples count when a text is the whole of them."),

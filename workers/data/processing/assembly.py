@@ -3,15 +3,19 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workers.data.processing.outcome import Stage
 from workers.spec.processing import StageName, Stages
+
+if TYPE_CHECKING:
+    from workers.data.processing.extraction import MediaFiles
 
 Maker = Callable[[], Stage]
 
 
 def assemble(
-    stages: Stages, *, media: Path | None, sets: Mapping[str, Path], threads: int = 1, seconds: float = 30.0
+    stages: Stages, *, media: "MediaFiles | None", sets: Mapping[str, Path], threads: int = 1, seconds: float = 30.0
 ) -> list[tuple[str, Maker]]:
     """(name, maker) of the stages that are switched on, in order. `sets`: evaluation sets by name; `seconds` for a document."""
     makers: dict[StageName, Maker] = {
@@ -33,7 +37,7 @@ def _language(stages: Stages) -> Stage:
     return Screening(stages.language, documents_follow=stages.extraction.on)
 
 
-def _extraction(stages: Stages, media: Path | None, seconds: float) -> Stage:
+def _extraction(stages: Stages, media: "MediaFiles | None", seconds: float) -> Stage:
     from workers.data.processing.extraction import Extraction
     from workers.data.processing.screening import Screening
 

@@ -8,6 +8,7 @@ import selectors
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,17 @@ from workers.spec.processing import ExtractionStage
 
 SECONDS = 30.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class MediaFiles:
+    """The folder of files by digest, and which of them the version holds: a record may claim any digest."""
+
+    folder: Path
+    held: frozenset[str]
+
+    def path(self, digest: str) -> Path | None:
+        return self.folder / digest[:2] / digest if digest in self.held and _SHA256.fullmatch(digest) else None
 
 
 class Reader:
@@ -84,7 +96,9 @@ class Reader:
 class Extraction(RecordStage):
     """Records whose text cannot be got and who have no other words are dropped with the reason."""
 
-    def __init__(self, settings: ExtractionStage, media: Path | None, screening: Screening | None, seconds: float = SECONDS):
+    def __init__(
+        self, settings: ExtractionStage, media: MediaFiles | None, screening: Screening | None, seconds: float = SECONDS
+    ):
         self.settings, self.media, self.screening = settings, media, screening
         self.reader = Reader(seconds)
 
@@ -131,10 +145,9 @@ class Extraction(RecordStage):
         return Outcome(record if source or not name else with_facet(record, "source", name), "file")
 
     def _read(self, item: dict[str, Any]) -> dict[str, str]:
-        digest = str(item.get("sha256") or "")
-        if self.media is None or not _SHA256.fullmatch(digest):
+        path = self.media.path(str(item.get("sha256") or "")) if self.media else None
+        if path is None:
             return {"error": "missing"}
-        path = self.media / digest[:2] / digest
         return self.reader.ask(path=str(path), main_text=self.settings.main_text, maximum_pages=self.settings.maximum_pages)
 
     def close(self) -> None:

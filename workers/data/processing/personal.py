@@ -107,6 +107,18 @@ def mask(text: str, found: list[tuple[int, int, str]], *, hint: int = 0) -> str:
     return "".join([*pieces, text[last:]])
 
 
+def masked_examples(reports: list[dict[str, Any]], kinds: set[str]) -> list[dict[str, Any]]:
+    """Reports of stages without what is personal: their examples were taken before it was masked."""
+
+    def masked(text: str) -> str:
+        return mask(text, found) if (found := find(text, kinds)) else text
+
+    examples = ("dropped_samples", "changed_samples", "clusters")
+    return [
+        {name: _searched(value, masked) if name in examples else value for name, value in report.items()} for report in reports
+    ]
+
+
 def moved(position: int, found: list[tuple[int, int, str]], *, end: bool) -> int:
     """Where a position of the old text lies in the masked one; inside of a mask: at its edge."""
     shift = 0

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workers.data.processing.assembly import assemble
+from workers.data.processing.extraction import MediaFiles
+from workers.data.processing.personal import masked_examples
 from workers.data.processing.pipeline import Pipeline, Watcher, sha256
 from workers.program import Program, write_json
 from workers.spec.errors import UserError
@@ -30,6 +32,8 @@ def process_dataset(program: Program) -> Mapping[str, Any]:
     kept = _placed(pipeline.run(), output / "records.jsonl")
     dropped = _placed(pipeline.dropped, output / "dropped.jsonl")
     reports = pipeline.reports()
+    if spec.stages.personal.on:
+        reports = masked_examples(reports, set(spec.stages.personal.kinds))
     write_json(output / "report.json", {"stages": reports, "settings": spec.stages.model_dump(mode="json")})
     program.artifact("report", output / "report.json")
     program.artifact("dropped", dropped, count=sum(report["dropped"] for report in reports))
@@ -67,9 +71,12 @@ def nothing_left(reports: list[dict[str, Any]]) -> UserError:
     )
 
 
-def _media(program: Program) -> Path | None:
-    found = program.run.inputs.get("media")
-    return found.path if isinstance(found, FileInput) else None
+def _media(program: Program) -> MediaFiles | None:
+    """`media`: the folder; `held`: the digests that the version holds, one a line."""
+    folder, held = (program.run.inputs.get(role) for role in ("media", "held"))
+    if not isinstance(folder, FileInput) or not isinstance(held, FileInput):
+        return None
+    return MediaFiles(folder.path, frozenset(held.path.read_text(encoding="ascii").split()))
 
 
 def _sets(program: Program, spec: ProcessDatasetSpec) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.workers.data.processing.running import only, process, texts
-from workers.data.processing.extraction import Reader
+from workers.data.processing.extraction import MediaFiles, Reader
 from workers.data.processing.html_text import html_to_text, is_html
 
 PAGE = (
@@ -95,6 +95,9 @@ def test_files_become_text_and_are_screened(tmp_path: Path) -> None:
     french = b"Le pont est dans la ville et il ne va pas avec les autres, que je vous dis."
     contents = [pdf("The bridge is old and it was built by the town", "Page two of it"), docx(LETTER), PAGE.encode(),
                 "你好，世界".encode("gb18030"), french, b"\x89PNG\x00\x00 no"]  # fmt: skip
+    strange = hashlib.sha256(b"of another workspace").hexdigest()
+    (tmp_path / strange[:2]).mkdir()
+    (tmp_path / strange[:2] / strange).write_bytes(b"of another workspace")
     records = []
     for index, content in enumerate(contents):
         digest = hashlib.sha256(content).hexdigest()
@@ -103,12 +106,14 @@ def test_files_become_text_and_are_screened(tmp_path: Path) -> None:
         records.append({"id": str(index), "media": [{"kind": "file", "sha256": digest, "name": f"file-{index}"}]})
     records.append({"id": "gone", "media": [{"kind": "file", "sha256": "f" * 64}]})
     records.append({"id": "evil", "media": [{"kind": "file", "sha256": "../../etc/passwd"}]})
-    kept, reports = process(tmp_path, records, only(language={}, extraction={}), media=tmp_path)
+    held = frozenset(item["sha256"] for record in records for item in record["media"])
+    records.append({"id": "stolen", "media": [{"kind": "file", "sha256": strange}]})
+    kept, reports = process(tmp_path, records, only(language={}, extraction={}), media=MediaFiles(tmp_path, held))
     assert [record["text"] for record in kept] == [
         "The bridge is old and it was built by the town\n\nPage two of it", "第一段 and more\na\nb", TEXT, "你好，世界",
     ]  # fmt: skip
     assert kept[0]["facets"] == {"source": "file-0", "language": "en"}
-    assert reports["extraction"]["reasons"] == {"missing": 2, "other_language": 1, "unsupported": 1}
+    assert reports["extraction"]["reasons"] == {"missing": 3, "other_language": 1, "unsupported": 1}
 
 
 HOSTILE = {
