@@ -1,5 +1,6 @@
 """Downloads that stream under WSGI and ASGI alike, with ranges for files, so that a broken download goes on."""
 
+import base64
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ def send_file(request: HttpRequest, path: Path, *, name: str, content_type: str,
     headers = {
         "Content-Disposition": content_disposition_header(True, name) or "",
         "Accept-Ranges": "bytes",
-        **({"ETag": f'"{sha256}"', "X-Content-SHA256": sha256} if sha256 else {}),
+        **(_digest_headers(sha256) if sha256 else {}),
     }
     if wanted is None:
         return HttpResponse(status=416, headers={**headers, "Content-Range": f"bytes */{size}"})
@@ -55,6 +56,12 @@ def send_file(request: HttpRequest, path: Path, *, name: str, content_type: str,
     if partial:
         response["Content-Range"] = f"bytes {first}-{last}/{size}"
     return response
+
+
+def _digest_headers(sha256: str) -> dict[str, str]:
+    """The digest of the whole file as a name, in plain hex, and as RFC 9530 says it."""
+    encoded = base64.b64encode(bytes.fromhex(sha256)).decode()
+    return {"ETag": f'"{sha256}"', "X-Content-SHA256": sha256, "Repr-Digest": f"sha-256=:{encoded}:"}
 
 
 def _wanted(request: HttpRequest, size: int, sha256: str) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """Versions: made without a job, split, paged, filtered, downloaded in every format, protected, deleted."""
 
+import base64
 import csv
 import errno
 import hashlib
@@ -143,6 +144,8 @@ def test_download_is_the_canonical_file_with_its_digest(alice_client: Client, ve
     answer = alice_client.get(url)
     content = body(answer)
     assert hashlib.sha256(content).hexdigest() == answer["X-Content-SHA256"] == version.sha256
+    encoded = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    assert (answer["Repr-Digest"], answer["ETag"]) == (f"sha-256=:{encoded}:", f'"{version.sha256}"')
     assert answer["Content-Disposition"] == 'attachment; filename="questions-v1.jsonl"'
     rest = alice_client.get(url, headers={"range": "bytes=100-"})
     assert (rest.status_code, rest["Content-Range"]) == (206, f"bytes 100-{len(content) - 1}/{len(content)}")
