@@ -25,8 +25,20 @@ WHOLE_LOGITS = 14.5
 """Bytes per token and entry of the vocabulary of a loss that keeps all logits: measured on plain transformers."""
 SHORT_DOCUMENT = 384
 """On a CPU the attention of shorter documents is done, and kept, in 32 bit (workers.train.attention)."""
-FRAGMENTS = {"cpu": 0.04, "cuda": 0.06}
-"""Share of what comes and goes that the allocator cannot use again."""
+CUDA_FRAGMENTS = 0.06
+"""Share of what comes and goes that the allocator of a card cannot use again."""
+CPU_HEAP = {
+    ("full", "float32"): 1.1,
+    ("full", "bfloat16"): 1.6,
+    ("adapter", "float32"): 2.0,
+    ("adapter", "bfloat16"): 1.6,
+}
+"""On a CPU: resident memory over bytes kept, fitted to the configurations of benchmarks/bench_planner.py. The system's
+allocator keeps what was freed in pieces, most where large and small blocks alternate (frozen layers with adapters)."""
+CPU_CHUNKS = {"full": 6.6, "adapter": 9.0}
+"""Copies of one chunk of logits that the heap ends up holding (same fit)."""
+CPU_HEAD = 11.5
+"""Bytes per weight of the output layer for its gradient and the copies on the way (same fit)."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +73,14 @@ def _step(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
         "weights": weight_bytes(shape, plan) / share["weights"],
         "gradients": 4.0 * trained / share["gradients"],
         "optimizer": optimizer_bytes(plan) * trained / share["optimizer"],
-        "activations": kept + _autocast_copies(shape, plan),
+        "activations": kept + (_autocast_copies(shape, plan) if plan.device == "cuda" else 0.0),
         "logits": logit_bytes(shape, plan),
         "workspace": workspace_bytes(shape, plan),
         "fixed": fixed_bytes(plan),
     }
-    if plan.passes == 1 and plan.device == "cpu":
-        # Gradients grow while activations go: of a single pass the two are never whole together.
-        smaller = "gradients" if parts["gradients"] < parts["activations"] else "activations"
-        parts[smaller] *= 0.35
-    moving = parts["activations"] + parts["logits"] + parts["workspace"]
-    parts["workspace"] += FRAGMENTS[plan.device] * moving
+    if plan.device == "cuda":
+        moving = parts["activations"] + parts["logits"] + parts["workspace"]
+        parts["workspace"] += CUDA_FRAGMENTS * moving
     return parts
 
 
@@ -152,6 +161,9 @@ def logit_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     if plan.loss == "whole":
         return WHOLE_LOGITS * plan.tokens * shape.vocabulary
     rows = min(plan.tokens, max(16, CHUNK_BYTES // (4 * shape.vocabulary)))
+    if plan.device == "cpu":
+        copies = CPU_CHUNKS["adapter" if plan.trains_adapter else "full"] * 4 * rows * shape.vocabulary
+        return copies + (0.0 if plan.trains_adapter else CPU_HEAD * shape.vocabulary * shape.hidden)
     chunk = (2.5 if plan.precision == "float32" else 3.0) * rows * 4 * shape.vocabulary
     head = shape.vocabulary * shape.hidden
     if plan.method == "full":
@@ -160,7 +172,15 @@ def logit_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
 
 
 def workspace_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
-    """Gradients of activations in flight in one block; for nf4 also one layer's weights in 16 bit."""
+    """Gradients of activations in flight in one block; for nf4 also one layer's weights in 16 bit.
+
+    On a CPU what the heap holds beyond the bytes in use. Of a single pass the gradients take the place of activations
+    that are freed as they grow; of several they lie beside them.
+    """
+    if plan.device == "cpu":
+        kept = activation_bytes(shape, plan)
+        spare = (CPU_HEAP["adapter" if plan.trains_adapter else "full", plan.precision] - 1) * kept
+        return max(0.0, spare - (4.0 * trained_weights(shape, plan) if plan.passes == 1 else 0.0))
     size = 2 if plan.precision == "bfloat16" else 4
     flying = plan.tokens * (3 * size * shape.intermediate + 4 * 4 * shape.hidden)
     unpacked = 2.0 * shape.hidden * shape.intermediate if plan.method == "qlora" else 0.0
