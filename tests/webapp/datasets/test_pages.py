@@ -205,5 +205,5 @@ def test_pages_speak_chinese(alice_client: Client, workspace: Workspace, version
     alice_client.cookies["shuyuan_language"] = "zh-hans"
     text = alice_client.get(reverse("datasets", args=[workspace.slug])).content.decode()
     assert "导入文件" in text
-    answer = alice_client.get(f"/api/v1/versions/{version.pk}/download?format=parquet", headers={"accept-language": "zh-hans"})
+    answer = alice_client.get(f"/api/v1/versions/{version.pk}/download?format=nonsense", headers={"accept-language": "zh-hans"})
     assert "格式" in json.loads(answer.content)["error"]["message"]
