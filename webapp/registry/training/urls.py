@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webapp.registry.training import planner_views, views
+from webapp.registry.training import planner_views, sweep_views, views
 
 urlpatterns = [
     path("", views.run_list, name="training"),
@@ -13,6 +13,11 @@ urlpatterns = [
     path("planner/panel/<str:kind>/", planner_views.planner_panel, name="planner_panel"),
     path("compare/", views.compare, name="training_compare"),
     path("compare/figures/<str:name>/", views.compare_figure, name="training_compare_figure"),
+    path("new/<str:kind>/sweep/", sweep_views.sweep_new, name="training_sweep_new"),
+    path("sweeps/", sweep_views.sweep_list, name="training_sweeps"),
+    path("sweeps/<int:sweep_id>/", sweep_views.sweep_page, name="training_sweep"),
+    path("sweeps/<int:sweep_id>/figure/", sweep_views.sweep_figure, name="training_sweep_figure"),
+    path("sweeps/<int:sweep_id>/cancel/", sweep_views.sweep_cancel, name="training_sweep_cancel"),
     path("throughput/", views.run_throughput, name="training_throughput"),
     path("throughput/figures/<str:name>/", views.run_throughput_figure, name="training_throughput_figure"),
     path("runs/<int:job_id>/note/", views.run_note, name="training_note"),

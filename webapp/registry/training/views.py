@@ -1,6 +1,7 @@
 """Pages of training: the list of runs, the form, what a run shows live, and the comparison of runs."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -16,7 +17,7 @@ from webapp.core.errors import NotFound, UserError, translate
 from webapp.core.paging import paginate
 from webapp.jobs.access import access_job
 from webapp.jobs.models import Job, MetricPoint
-from webapp.registry.training import figures, forms, lighter, notes, runs, services, throughput
+from webapp.registry.training import figures, forms, lighter, notes, runs, services, sweeps, throughput
 from webapp.registry.training.checks import check_version, what_is_needed
 from webapp.registry.training.previews import preview
 
@@ -66,10 +67,29 @@ def run_new(request: HttpRequest, workspace: Workspace, kind: str) -> HttpRespon
         except UserError as error:
             form.errors.append(translate(error.template, error.params))
             status = 422
-    context = {"form": form, "kind": kind, "tabs": forms.tab_labels(), "idempotency_key": uuid.uuid4().hex}
-    response = page(request, "training/new.html", workspace, "training", **context)
+    given = request.POST if request.method == "POST" else request.GET
+    response = page(request, "training/new.html", workspace, "training", **form_context(form, kind, given))
     response.status_code = status
     return response
+
+
+def form_context(form: forms.TrainingForm, kind: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """For `training/new.html`; `given` keeps what was written for a sweep."""
+    axes = [
+        {"number": number, "path": given.get(f"axis_{number}", ""), "values": given.get(f"values_{number}", "")}
+        for number in range(3)
+    ]
+    return {
+        "form": form,
+        "kind": kind,
+        "tabs": forms.tab_labels(),
+        "idempotency_key": uuid.uuid4().hex,
+        "axes": axes,
+        "axes_used": any(axis["values"] for axis in axes),
+        "sweep_count": given.get("count") or "8",
+        "sweep_order": given.get("order") or "grid",
+        "settings_to_try": sweeps.settings_to_try(kind),
+    }
 
 
 @require_safe
