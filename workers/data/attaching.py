@@ -11,6 +11,8 @@ from workers.data.readings import Content
 from workers.data.source import BROKEN
 
 _REMEMBERED = 50_000
+_NAMELESS = {"image": "picture.png", "audio": "sound.wav"}
+"""How a file without a name is measured."""
 
 
 class Attacher:
@@ -50,7 +52,7 @@ class Attacher:
         if isinstance(url, str) and url.startswith("data:"):
             del item["url"]
             if found is None:
-                return self._sink.take_data_url(url, name if isinstance(name, str) else "")
+                return self._sink.take_data_url(url, name if isinstance(name, str) else _NAMELESS.get(str(item.get("kind")), ""))
         if found is not None:
             return self._take(found)
         if self._has_media and isinstance(name, str):

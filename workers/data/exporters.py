@@ -11,6 +11,7 @@ from workers.data.formats.canonical import EMPTY_TEXT, JSON_COLUMNS, TABLE_COLUM
 from workers.data.records import canonical_json, record_line, slim
 from workers.data.writers.base import Counts, Files, Writer, json_list, lines, no_files
 from workers.data.writers.chats import chat_losses, guanaco_rows, labelllm_rows, moss_rows, wanjuan_rows
+from workers.data.writers.columns import column_losses, huggingface, parquet
 from workers.data.writers.conversations import alpaca_rows, conversation_losses, openai_rows, sharegpt_rows
 from workers.data.writers.media import asr, llamafactory, media_losses, own
 from workers.data.writers.pictures import coco, labelme, picture_losses, voc, yolo
@@ -59,6 +60,8 @@ def _nothing(counts: Counts) -> Iterator[Loss]:
 WRITERS: tuple[Writer, ...] = (
     Writer("jsonl", "JSON Lines", ".jsonl", _canonical, _nothing),
     Writer("csv", "CSV", ".csv", _table, _nothing),
+    Writer("parquet", "Parquet", ".parquet", parquet, column_losses),
+    Writer("huggingface", "Hugging Face datasets", ".zip", huggingface, column_losses),
     Writer("alpaca", "Alpaca", ".json", json_list(alpaca_rows), partial(conversation_losses, "alpaca")),
     Writer("sharegpt", "ShareGPT", ".json", json_list(sharegpt_rows), partial(conversation_losses, "sharegpt")),
     Writer("openai", "OpenAI", ".jsonl", lines(openai_rows), partial(conversation_losses, "openai")),

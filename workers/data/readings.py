@@ -18,7 +18,7 @@ from workers.data.media_files import MediaSink, Stored
 from workers.data.source import Source
 from workers.spec.errors import UserError
 
-_SAMPLE = 50
+SAMPLE = 50
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class FileReading(Reading):
         sample = self._sample()
         self.columns = list(dict.fromkeys(column for row in sample for column in row))
         self._renamed = check_mapping(settings.mapping, self.columns)
-        rows = [self._rename(row) for row in sample]
+        rows = [rename(row, self._renamed) for row in sample]
         self.shape = Columns() if self._renamed != dict(settings.mapping) else find_shape(settings.format, rows)
         given = {name: column for name, column in settings.mapping.items() if name not in self._renamed}
         self.mapping = guess(rows, given) if isinstance(self.shape, Columns) else {}
@@ -103,17 +103,9 @@ class FileReading(Reading):
 
     def _sample(self) -> list[dict[str, Any]]:
         """The first rows that can be read; a file of broken rows is not searched to its end."""
-        rows = itertools.islice(self._container.rows(self.source), 20 * _SAMPLE)
+        rows = itertools.islice(self._container.rows(self.source), 20 * SAMPLE)
         good = (row.value for row in rows if isinstance(row, Row))
-        return list(itertools.islice(good, _SAMPLE))
-
-    def _rename(self, row: dict[str, Any]) -> dict[str, Any]:
-        if not self._renamed:
-            return row
-        return {
-            **{column: value for column, value in row.items() if column not in self._renamed.values()},
-            **{name: row[column] for name, column in self._renamed.items() if column in row},
-        }
+        return list(itertools.islice(good, SAMPLE))
 
     def contents(self, sink: MediaSink) -> Iterator[Content | Problem]:
         for row in self._container.rows(self.source):
@@ -121,9 +113,19 @@ class FileReading(Reading):
                 yield row
                 continue
             try:
-                yield Content(row.line, row.head, self.shape.to_record(self._rename(row.value), self.mapping))
+                yield Content(row.line, row.head, self.shape.to_record(rename(row.value, self._renamed), self.mapping))
             except UserError as error:
                 yield Problem(row.line, error, row.head)
+
+
+def rename(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The row with its columns called as the user's mapping says."""
+    if not names:
+        return row
+    return {
+        **{column: value for column, value in row.items() if column not in names.values()},
+        **{name: row[column] for name, column in names.items() if column in row},
+    }
 
 
 _RENAMEABLE = frozenset({"messages", "conversations", "tools", "chosen", "rejected", "images", "audios", "videos", "history"})
@@ -161,4 +163,6 @@ def open_reading(path: Path, name: str, settings: Settings) -> Reading:
 
     if is_zip(path):
         return packages.open_archive(Archive(path), settings)
+    if packages.tables.is_table(path):
+        return packages.tables.open_path(path, name, settings)
     return packages.open_source(Source(path, settings.encoding), name, settings)

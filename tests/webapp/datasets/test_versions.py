@@ -170,7 +170,7 @@ def test_downloads_in_other_formats_stream(alice: User, alice_client: Client, wo
     table = list(csv.DictReader(io.StringIO(body(alice_client.get(url + "csv")).decode())))
     assert [row["id"] for row in table] == ["1", "2"]
     assert alice_client.get(url + "csv")["X-Version-SHA256"] == version.sha256
-    refused = alice_client.get(url + "parquet")
+    refused = alice_client.get(url + "docx")
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "export.unknown_format")
 
 

@@ -5,7 +5,7 @@ from typing import BinaryIO, cast
 
 from workers.data.archive import Archive
 from workers.data.media_files import kind_of
-from workers.data.packages import coco, yolo
+from workers.data.packages import coco, tables, yolo
 from workers.data.packages.folder import FolderReading
 from workers.data.packages.members import DATA_SUFFIXES, MembersReading
 from workers.data.readings import FileReading, Reading, Settings
@@ -47,6 +47,8 @@ def open_archive(archive: Archive, settings: Settings) -> Reading:
 def _data_files(archive: Archive, media: bool) -> list[str]:
     """Sorted by name. Words beside media (`1.txt` beside `1.jpg`) are captions, no data."""
     found = sorted(name for name in archive.names(*DATA_SUFFIXES) if not _says_about(name))
+    if columns := [name for name in found if name.lower().endswith(tables.SUFFIXES)]:
+        return columns  # a folder of Hugging Face `datasets`: other files only tell about it
     if media:
         stems = {str(PurePosixPath(name).with_suffix("")) for name in archive.members if kind_of(name)}
         found = [name for name in found if not name.lower().endswith((".txt", ".md")) or _stem(name) not in stems]
@@ -61,6 +63,6 @@ def _stem(name: str) -> str:
 
 def _says_about(name: str) -> bool:
     base = PurePosixPath(name).name.lower()
-    return base.startswith(("readme", "license", "licence", ".")) or base in (
+    return base.startswith(("readme", "license", "licence", "cache-", ".")) or base in (
         "dataset_infos.json", "dataset_info.json", "state.json", "dataset_dict.json",
     )  # fmt: skip

@@ -14,6 +14,13 @@ SPLITS = {"train": "train", "training": "train", "test": "test", "val": "validat
           "validation": "validation", "dev": "validation", "eval": "validation"}  # fmt: skip
 
 
+def split_of(name: str) -> str | None:
+    """The part of a data set that a path names: by a folder, or as the first word of the file."""
+    path = PurePosixPath(name.lower())
+    words = [*path.parts[:-1], path.name.split("-")[0].split(".")[0]]
+    return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
+
+
 class FolderReading(Reading):
     format = "folder"
     container = "zip"

@@ -5,10 +5,26 @@ from collections.abc import Iterator
 from workers.data.archive import Archive
 from workers.data.formats.base import Problem, problem
 from workers.data.media_files import MediaSink, kind_of
+from workers.data.packages import tables
+from workers.data.packages.folder import split_of
 from workers.data.readings import Content, Reading, Settings
 from workers.spec.errors import UserError
 
-DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".txt", ".md", ".xml", ".conll", ".bio", ".gz")
+DATA_SUFFIXES = (
+    ".jsonl",
+    ".ndjson",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".tab",
+    ".txt",
+    ".md",
+    ".xml",
+    ".conll",
+    ".bio",
+    ".gz",
+    *tables.SUFFIXES,
+)
 
 
 class MembersReading(Reading):
@@ -24,6 +40,8 @@ class MembersReading(Reading):
         self._done = 0
         self._current: Reading | None = None
         self._used: set[str] = set()
+        splits = {name: split for name in names if (split := split_of(name))}
+        self._splits = splits if len(set(splits.values())) > 1 else {}
         first = self._first()
         self.format, self.encoding = first.format, first.encoding
         self.columns, self.mapping = first.columns, first.mapping
@@ -41,6 +59,9 @@ class MembersReading(Reading):
     def _open(self, name: str) -> Reading:
         from workers.data.packages import member_source, open_source
 
+        if name.lower().endswith(tables.SUFFIXES):
+            assert self.archive is not None
+            return tables.open_member(self.archive, name, self._settings)
         return open_source(member_source(self.archive, name, self._settings.encoding), name, self._settings)  # type: ignore[arg-type]
 
     @property
@@ -66,6 +87,8 @@ class MembersReading(Reading):
                     yield Problem(item.line, item.error, f"{name}: {item.head}"[:200])
                     continue
                 item.member = name
+                if name in self._splits:
+                    item.fields["extra"] = {"split": self._splits[name], **(item.fields.get("extra") or {})}
                 self._note_used(item)
                 yield item
             self._done += self.archive.size(name)
