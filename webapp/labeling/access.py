@@ -5,20 +5,24 @@ A project may give people roles of its own; managers and owners of the workspace
 
 from django.db.models import Subquery
 
-from webapp.accounts.access import access_owned, role_too_low
+from webapp.accounts.access import role_too_low
 from webapp.accounts.models import Membership, Role, User
 from webapp.core.errors import NotFound
 from webapp.labeling.models import LabelProject, ProjectMember, Task
 
 
 def access_project(user: User, project_id: int, *, role: str = Role.VIEWER) -> LabelProject:
-    project = access_owned(user, LabelProject, project_id)
+    project = LabelProject.objects.select_related("workspace").filter(pk=project_id).first()
+    if project is None:
+        raise NotFound
     require_role(user, project, role)
     return project
 
 
 def access_task(user: User, task_id: int, *, role: str = Role.ANNOTATOR) -> Task:
-    task = access_owned(user, Task, task_id, path="project__workspace")
+    task = Task.objects.select_related("project__workspace").filter(pk=task_id).first()
+    if task is None:
+        raise NotFound
     require_role(user, task.project, role)
     return task
 
@@ -32,7 +36,13 @@ def require_role(user: User, project: LabelProject, role: str) -> None:
 
 
 def role_in(user: User, project: LabelProject) -> str:
-    """The person's role in the project; empty for strangers and for those whom a closed circle leaves out."""
+    """The person's role in the project; empty for strangers and for those whom a closed circle leaves out.
+
+    One query, because it stands before every claim and submit.
+    """
+    key = getattr(user, "api_key", None)
+    if not user.is_active or (key and key.workspace_id not in {None, project.workspace_id}):
+        return ""
     given = ProjectMember.objects.filter(user=user, project=project).values("role")[:1]
     membership = Membership.objects.filter(user=user, workspace_id=project.workspace_id)
     found = membership.values_list("role", Subquery(given)).first()

@@ -10,6 +10,7 @@ from webapp.datasets.words import clean
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Adjudication, Annotation, LabelProject, Task
 from webapp.labeling.schema import checked_value
+from webapp.labeling.showing import data_for_page
 
 MOST_SHOWN = 20
 MOST_COUNTED = 1000
@@ -33,7 +34,7 @@ class Dispute:
         shown = {
             "id": self.task.pk,
             "kind": "adjudicate",
-            "data": self.task.data,
+            "data": data_for_page(self.project, self.task),
             "position": self.task.position + 1,
             "agreement": self.task.agreement,
             "annotations": [

@@ -139,7 +139,7 @@ def skip(request: MemberRequest, task_id: int, payload: SkipIn) -> dict[str, Any
 def _stored(request: MemberRequest, stored: Annotation) -> dict[str, Any]:
     """What was stored is never taken back because the next task cannot be given."""
     try:
-        following = queue.next_task(user=request.user, project_id=stored.project_id).payload()
+        following = queue.turn_after(stored, request.user).payload()
     except UserError as error:
         following = {"empty": {"reason": "done", "next_free_at": None, "leased": 0}, "error": error.code}
     return {"annotation": AnnotationOut.of(stored), "next": following}

@@ -10,26 +10,34 @@ from webapp.labeling.models import Annotation, Contribution, DailyCount, LabelCo
 from webapp.labeling.schema import labels_of
 
 
-def change_slots(task: Task, change: int) -> None:
-    """A task is done when its last slot is taken, and open again when one is given back. The row is locked.
+def change_slots(task: Task, change: int) -> int:
+    """Give (+) or take (-) slots of a locked task; returns by how much the project's done tasks changed, and counts it.
 
     Those who have passed the task in the order find it by `is_reopened`.
     """
+    done = move_slots(task, change)
+    if done:
+        LabelProject.objects.filter(pk=task.project_id).update(done_count=F("done_count") + done)
+    return done
+
+
+def move_slots(task: Task, change: int) -> int:
+    """As `change_slots`, but the caller counts: a task is done when its last slot is taken, and open when one is given back."""
     again = {"is_reopened": True} if change > 0 else {}
     Task.objects.filter(pk=task.pk).update(open_slots=F("open_slots") + change, **again)
     was_open, task.open_slots = task.open_slots > 0, task.open_slots + change
-    is_open = task.open_slots > 0
-    if was_open != is_open:
-        LabelProject.objects.filter(pk=task.project_id).update(done_count=F("done_count") + (1 if was_open else -1))
+    return int(was_open) - int(task.open_slots > 0)
 
 
-def count(project: LabelProject, user: User, former: Annotation | None, stored: Annotation) -> None:
-    """What a submit changes."""
+def count(project: LabelProject, user: User, former: Annotation | None, stored: Annotation, done: int) -> None:
+    """What a submit changes; `done` is by how much the done tasks change."""
     submitted = int(not stored.skipped) - int(former is not None and not former.skipped)
     skipped = int(stored.skipped) - int(former is not None and former.skipped)
-    if submitted or skipped:
+    if submitted or skipped or done:
         LabelProject.objects.filter(pk=project.pk).update(
-            annotation_count=F("annotation_count") + submitted, skip_count=F("skip_count") + skipped
+            annotation_count=F("annotation_count") + submitted,
+            skip_count=F("skip_count") + skipped,
+            done_count=F("done_count") + done,
         )
     changes = {
         "submitted": F("submitted") + submitted,

@@ -19,6 +19,7 @@ from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Annotation, Contribution, Draft, LabelProject, Prediction, Review, ReviewState, Task, TaskLease
 from webapp.labeling.predicting import predictions_for
 from webapp.labeling.searching import Found, find, free_slots, locks_rows, reopen
+from webapp.labeling.showing import data_for_page
 
 LEASE = timedelta(minutes=10)
 TRIES = 20
@@ -51,7 +52,11 @@ class Turn:
         if self.task is None:
             free = self.next_free_at.isoformat() if self.next_free_at else None
             return {"empty": {"reason": self.reason, "next_free_at": free, "leased": self.leased}, "progress": progress}
-        task: dict[str, Any] = {"id": self.task.pk, "data": self.task.data, "position": self.task.position + 1}
+        task: dict[str, Any] = {
+            "id": self.task.pk,
+            "data": data_for_page(self.project, self.task),
+            "position": self.task.position + 1,
+        }
         task["kind"] = "label"
         if self.revision is not None:
             task["revision"] = self.revision
@@ -67,7 +72,15 @@ class Turn:
 
 def next_task(*, user: User, project_id: int) -> Turn:
     """The task that the person holds, or a newly claimed one."""
-    project = access_project(user, project_id, role=Role.ANNOTATOR)
+    return turn_in(access_project(user, project_id, role=Role.ANNOTATOR), user)
+
+
+def turn_after(stored: Annotation, user: User) -> Turn:
+    """The next task of somebody who has just submitted and was let in for that."""
+    return turn_in(LabelProject.objects.get(pk=stored.project_id), user)
+
+
+def turn_in(project: LabelProject, user: User) -> Turn:
     if not project.is_open:
         raise UserError("label.closed", "“{name}” is closed; ask a manager to open it again.", status=409, name=project.name)
     with transaction.atomic():
@@ -123,10 +136,11 @@ def _claim(project: LabelProject, user: User, contribution: Contribution) -> Fou
 
 
 def _lease(task: Task, user: User, *, takes_slot: bool = True) -> datetime:
-    expires_at = timezone.now() + LEASE
-    if not TaskLease.objects.filter(task=task, user=user).update(expires_at=expires_at, takes_slot=takes_slot):
-        TaskLease.objects.create(task=task, user=user, expires_at=expires_at, takes_slot=takes_slot)
-    return expires_at
+    lease = TaskLease(task=task, user=user, expires_at=timezone.now() + LEASE, takes_slot=takes_slot)
+    TaskLease.objects.bulk_create(
+        [lease], update_conflicts=True, unique_fields=["task", "user"], update_fields=["expires_at", "takes_slot"]
+    )
+    return lease.expires_at
 
 
 def _move_cursor(contribution: Contribution, found: Found) -> None:

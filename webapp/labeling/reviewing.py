@@ -20,6 +20,7 @@ from webapp.labeling.counting import count_labels
 from webapp.labeling.models import Annotation, Contribution, LabelProject, Review, ReviewState, Task
 from webapp.labeling.schema import checked_value
 from webapp.labeling.searching import locks_rows
+from webapp.labeling.showing import data_for_page
 
 CLAIM = timedelta(minutes=10)
 MOST_COUNTED = 1000
@@ -63,7 +64,7 @@ class ReviewTurn:
         shown = {
             "id": task.pk,
             "kind": "review",
-            "data": task.data,
+            "data": data_for_page(self.project, task),
             "position": task.position + 1,
             "annotations": [{"id": review.annotation_id, "who": author, "value": review.annotation.value}],
             "review": {"id": review.pk, "state": review.state, "reason": review.reason, "by": ""},

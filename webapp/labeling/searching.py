@@ -5,7 +5,6 @@ Order: begun, assigned, sent back by a reviewer, gold question, then priority an
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +18,18 @@ from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, 
 
 SWEEP_EVERY = timedelta(seconds=60)
 GOLD_CONSIDERED = 200
+DRAFTS_CONSIDERED = 100
+FREE = (
+    "SELECT t.* FROM labeling_task t WHERE t.project_id = %s AND t.open_slots > 0 AND NOT t.is_reserved "
+    "AND NOT EXISTS (SELECT 1 FROM labeling_annotation a WHERE a.task_id = t.id AND a.user_id = %s AND a.is_current) "
+    "AND t.open_slots > (SELECT COUNT(*) FROM labeling_tasklease l "
+    "WHERE l.task_id = t.id AND l.takes_slot AND l.expires_at > %s AND l.user_id <> %s) "
+    "{condition} ORDER BY t.priority DESC, t.position LIMIT 1"
+)
+EXPIRED = (
+    "AND t.id IN (SELECT e.task_id FROM labeling_tasklease e JOIN labeling_task o ON o.id = e.task_id "
+    "WHERE o.project_id = %s AND e.expires_at <= %s)"
+)
 
 
 @dataclass(frozen=True)
@@ -31,25 +42,25 @@ class Found:
 
 
 def find(project: LabelProject, user: User, contribution: Contribution) -> Found | None:
-    free = free_tasks(project, user)
-    begun = Draft.objects.filter(user=user, task__project=project).values("task")
-    if task := free.filter(pk__in=begun).first():
-        return Found(task)
-    if found := _assigned(project, user, free):
-        return found
+    if begun := _begun(project, user):
+        return begun
+    if project.has_assignments and (assigned := _assigned(project, user)):
+        return assigned
     if found := _returned(project, user) or _gold(project, user, contribution):
         return found
-    for task_query, moves in _in_order(project, free.filter(is_reserved=False), contribution):
-        if task := task_query.first():
-            return Found(task, moves_cursor=moves)
-    return None
+    return _in_order(project, user, contribution)
 
 
-def _assigned(project: LabelProject, user: User, free: QuerySet[Task]) -> Found | None:
-    if not project.has_assignments:
-        return None
+def _begun(project: LabelProject, user: User) -> Found | None:
+    drafts = Draft.objects.filter(user=user, task__project=project).order_by("pk")
+    begun = list(drafts.values_list("task_id", flat=True)[:DRAFTS_CONSIDERED])
+    task = free_tasks(project, user).filter(pk__in=begun).first() if begun else None
+    return Found(task) if task else None
+
+
+def _assigned(project: LabelProject, user: User) -> Found | None:
     mine = Assignment.objects.filter(project=project, user=user, is_done=False)
-    task = free.filter(assignments__in=mine).first()
+    task = free_tasks(project, user).filter(assignments__in=mine).first()
     return Found(task) if task else None
 
 
@@ -78,23 +89,38 @@ def _gold(project: LabelProject, user: User, contribution: Contribution) -> Foun
     return Found(Task.objects.get(pk=candidates[number // 100 % len(candidates)]), takes_slot=False)
 
 
-def _in_order(project: LabelProject, free: QuerySet[Task], contribution: Contribution) -> Iterator[tuple[QuerySet[Task], bool]]:
+def _in_order(project: LabelProject, user: User, contribution: Contribution) -> Found | None:
     """What became free again comes first where it is more urgent than what lies ahead; then on from where the person is."""
     priority, position = contribution.cursor_priority, contribution.cursor_position
+    searches: list[tuple[str, list[int], bool]] = []
     if priority is None or position is None:
-        yield free, True
+        searches.append(("", [], True))
     else:
         if project.has_predictions:
-            yield free.filter(is_reopened=True, priority__gt=priority), False
-        yield free.filter(priority=priority, position__gt=position), True
-        yield free.filter(priority__lt=priority), True
-    yield free.filter(is_reopened=True), False
-    expired = TaskLease.objects.filter(task__project=project, expires_at__lte=timezone.now()).values("task")
-    yield free.filter(pk__in=expired), False
+            searches.append(("AND t.is_reopened AND t.priority > %s", [priority], False))
+        searches.append(("AND t.priority = %s AND t.position > %s", [priority, position], True))
+        searches.append(("AND t.priority < %s", [priority], True))
+    searches += [("AND t.is_reopened", [], False), (EXPIRED, [], False)]
     if locks_rows() and (contribution.swept_at is None or contribution.swept_at < timezone.now() - SWEEP_EVERY):
         # Rows that somebody else has locked for a moment are passed by; now and then all are looked at.
         Contribution.objects.filter(pk=contribution.pk).update(swept_at=timezone.now())
-        yield free, False
+        searches.append(("", [], False))
+    for condition, values, moves in searches:
+        if task := first_free(project, user, condition, values):
+            return Found(task, moves_cursor=moves)
+    return None
+
+
+def first_free(project: LabelProject, user: User, condition: str, values: list[int]) -> Task | None:
+    """What `free_tasks` says, as a statement: composing the query takes longer than running it, and every claim runs it.
+
+    `condition` is one of this module's own texts.
+    """
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    expired = [project.pk, now] if condition == EXPIRED else []
+    lock = " FOR UPDATE OF t SKIP LOCKED" if locks_rows() else ""
+    statement = FREE.replace("{condition}", condition) + lock
+    return next(iter(Task.objects.raw(statement, [project.pk, user.pk, now, user.pk, *expired, *values])), None)
 
 
 def free_tasks(project: LabelProject, user: User) -> QuerySet[Task]:

@@ -11,7 +11,7 @@ from webapp.core.errors import UserError
 from webapp.datasets.words import clean
 from webapp.labeling import agreeing, counting, gold, predicting, reviewing
 from webapp.labeling.access import access_project, access_task
-from webapp.labeling.counting import change_slots
+from webapp.labeling.counting import move_slots
 from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, Task, TaskLease
 from webapp.labeling.queue import Turn, own_contribution
 from webapp.labeling.schema import checked_value
@@ -75,15 +75,16 @@ def _repeated(task: Task, user: User, key: str) -> Annotation | None:
 
 
 def _store(task: Task, user: User, answer: Answer) -> Annotation:
-    if repeated := _repeated(task, user, answer.key):
-        return repeated
     project = task.project
-    locked = Task.objects.select_for_update().get(pk=task.pk)
+    locked = Task.objects.select_for_update().defer("data").get(pk=task.pk)
     former = Annotation.objects.filter(task=task, user=user, is_current=True).first()
+    if former and (repeated := _repeated(task, user, answer.key)):
+        return repeated
     if former and answer.revision is not None and answer.revision != former.revision:
         raise _stale(former, answer)
     is_gold = locked.gold is not None
-    surplus = False if is_gold else _takes_slot(locked, user, former, answer)
+    lives = _end_lease(task, user)
+    surplus, done = (False, 0) if is_gold else _takes_slot(locked, user, former, answer, lives)
     if former:
         Annotation.objects.filter(pk=former.pk).update(is_current=False)
     stored = Annotation.objects.create(
@@ -99,9 +100,8 @@ def _store(task: Task, user: User, answer: Answer) -> Annotation:
         lead_time_ms=answer.lead_time_ms,
         idempotency_key=answer.key,
     )
-    TaskLease.objects.filter(task=task, user=user).delete()
     Draft.objects.filter(task=task, user=user).delete()
-    counting.count(project, user, former, stored)
+    counting.count(project, user, former, stored, done)
     predicting.note_help(project, stored, answer.prediction)
     if locked.is_reserved:
         Assignment.objects.filter(task=task, user=user, is_done=False).update(is_done=True)
@@ -124,22 +124,29 @@ def _stale(former: Annotation, answer: Answer) -> UserError:
     )
 
 
-def _takes_slot(task: Task, user: User, former: Annotation | None, answer: Answer) -> bool:
-    """Take or give back a slot of the locked task; True when the annotation is surplus."""
+def _end_lease(task: Task, user: User) -> bool:
+    """Whether the lease was alive still."""
+    leases = TaskLease.objects.filter(task=task, user=user)
+    lives = leases.filter(expires_at__gt=timezone.now()).delete()[0] > 0
+    if not lives:
+        leases.delete()
+    return lives
+
+
+def _takes_slot(task: Task, user: User, former: Annotation | None, answer: Answer, lives: bool) -> tuple[bool, int]:
+    """Take or give back a slot of the locked task; whether the annotation is surplus, and by how much the done tasks change."""
     holds_slot = former is not None and not former.skipped and not former.surplus
     if former is not None and not former.skipped and not answer.skipped:
-        return former.surplus
+        return former.surplus, 0
     if answer.skipped:
         if holds_slot:
-            change_slots(task, +1)
-        elif task.open_slots:
+            return False, move_slots(task, +1)
+        if task.open_slots:
             reopen(task.pk)
-        return False
-    lives = TaskLease.objects.filter(task=task, user=user, expires_at__gt=timezone.now()).exists()
+        return False, 0
     if task.open_slots < 1 or (not lives and free_slots(task, user) < 1):
-        return True
-    change_slots(task, -1)
-    return False
+        return True, 0
+    return False, move_slots(task, -1)
 
 
 def skip(*, user: User, task_id: int, key: str) -> Annotation:
