@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
+
+from workers.train.team import local
 
 CALIBRATION = {"cpu": 768, "cuda": 8192}
 """Size of the square matrices whose product measures the peak."""
@@ -80,7 +81,7 @@ class Memory:
     @contextmanager
     def counting(self, core: torch.nn.Module) -> Iterator[None]:
         """Count what the passes in this block keep for their backward passes."""
-        weights = {item.untyped_storage().data_ptr() for item in map(_local, core.parameters())}
+        weights = {item.untyped_storage().data_ptr() for item in map(local, core.parameters())}
         kept: dict[int, int] = {}
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -96,7 +97,7 @@ class Memory:
     def parts(self, core: torch.nn.Module, gradients: int, optimizer: int) -> dict[str, int]:
         """`peak` is that of the device's memory, on a CPU that of the whole process."""
         return {
-            "weights": sum(item.numel() * item.element_size() for item in map(_local, core.parameters())),
+            "weights": sum(item.numel() * item.element_size() for item in map(local, core.parameters())),
             "gradients": gradients,
             "optimizer": optimizer,
             "activations": self.activations,
@@ -108,7 +109,3 @@ class Memory:
             return int(torch.cuda.max_memory_allocated(self.device))
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _local(item: Any) -> Any:
-    return item.to_local() if hasattr(item, "to_local") else item

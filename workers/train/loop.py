@@ -19,7 +19,7 @@ from workers.train.objective import Figures, Objective, micro_batches
 from workers.train.optimizers import make_optimizer, restore_state, state_bytes, state_of
 from workers.train.packing import StepPlan
 from workers.train.recipe import Recipe
-from workers.train.team import put, whole
+from workers.train.team import local, put, whole
 
 if TYPE_CHECKING:
     from workers.train.session import Session
@@ -162,9 +162,8 @@ class Loop:
         )
 
     def _measure_memory(self) -> None:
-        gradients = sum(
-            item.grad.numel() * item.grad.element_size() for item in self.parameters.values() if item.grad is not None
-        )
+        given = [local(item.grad) for item in self.parameters.values() if item.grad is not None]
+        gradients = sum(item.numel() * item.element_size() for item in given)
         self.memory_parts = self.memory.parts(self.network.core, gradients, state_bytes(self.optimizer))
         self.program.sample("memory", parts=self.memory_parts)
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from workers.train.team import is_shared_out, local
+
 
 def make_optimizer(name: str, parameters: Mapping[str, torch.nn.Parameter], weight_decay: float) -> torch.optim.Optimizer:
     """Weight decay holds for matrices only."""
@@ -18,13 +20,7 @@ def make_optimizer(name: str, parameters: Mapping[str, torch.nn.Parameter], weig
         return AdamW8bit(groups, lr=1e-3, betas=(0.9, 0.95))
     if name == "adafactor":
         return torch.optim.Adafactor(groups, lr=1e-3)
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=not _is_shared_out(parameters))
-
-
-def _is_shared_out(parameters: Mapping[str, torch.nn.Parameter]) -> bool:
-    from torch.distributed.tensor import DTensor
-
-    return any(isinstance(item, DTensor) for item in parameters.values())
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=not any(map(is_shared_out, parameters.values())))
 
 
 def state_of(
@@ -60,11 +56,7 @@ def state_bytes(optimizer: torch.optim.Optimizer) -> int:
     found = {
         value.data_ptr(): value.numel() * value.element_size()
         for state in optimizer.state.values()
-        for value in map(_local, state.values())
+        for value in map(local, state.values())
         if isinstance(value, torch.Tensor)
     }
     return sum(found.values())
-
-
-def _local(value: Any) -> Any:
-    return value.to_local() if hasattr(value, "to_local") else value

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from workers.data.templates import ChatTemplate
 from workers.program import Program, write_json
 from workers.spec.base import Spec
+from workers.spec.errors import UserError
 from workers.spec.run import RunFile
 from workers.train.checkpoint import Checkpoint, CheckpointStore
 from workers.train.figures import weights_of
@@ -40,7 +41,7 @@ class Session:
         self.home = self.team.home(program.run.run_dir)
         self.digest = run_digest(program.run, spec)
         self.store = CheckpointStore(self.home / "checkpoints", digest=self.digest, keep=spec.saving.keep)
-        torch.set_num_threads(max(program.run.threads // self.team.size, 1))
+        torch.set_num_threads(max(program.run.threads, 1))
         self.device = self.team.device
         self.checkpoint = self._find_checkpoint()
 
@@ -76,6 +77,11 @@ class Session:
             network.compile_feed_forward()
         parallel = getattr(self.spec, "parallel", None)
         if parallel is not None and parallel.shard != "none" and self.team.size > 1:
+            if given.optimizer != "adamw":
+                raise UserError(
+                    "train.optimizer_not_shared",
+                    "Weights that are shared out among processes are learnt with adamw only; choose it, or “none” for sharing.",
+                )
             share_out(network.core, parallel, self.team)
 
     def run_loop(self, loop: Loop) -> None:
@@ -160,7 +166,9 @@ def run_job(job: TrainingJob) -> Mapping[str, Any]:
     job.session.shape(job.network, job.choices, job.longest)
     loop = job.loop()
     job.session.run_loop(loop)
-    return job.save(loop)
+    result = job.save(loop)
+    job.session.team.close()
+    return result
 
 
 ADDED = ("lora_", "trainable_tokens")

@@ -21,10 +21,6 @@ BUCKET = 8 << 20
 """Numbers that are summed over the processes at once."""
 
 
-class PeerLost(Exception):
-    """Another process of the run has ended, so that this one can go no further."""
-
-
 class Team:
     """`rank` of `size` processes, as torchrun tells them in the environment."""
 
@@ -36,6 +32,7 @@ class Team:
         self.device = torch.device(f"cuda:{local}" if device == "cuda" and self.size > 1 else device)
         if self.size > 1 and not distributed.is_initialized():
             if self.device.type == "cuda":
+                _require_devices(local)
                 torch.cuda.set_device(self.device)
             distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
@@ -127,13 +124,23 @@ class Team:
         squares = [0.0, 0.0]
         for item in parameters:
             if item.grad is not None:
-                squares[is_shared_out(item)] += float(_local(item.grad).double().pow(2).sum()) / _copies(item)
+                squares[is_shared_out(item)] += float(local(item.grad).double().pow(2).sum()) / _copies(item)
         norm = (squares[0] + self.sum([squares[1]])[0]) ** 0.5
         if norm > limit:
             for item in parameters:
                 if item.grad is not None:
-                    _local(item.grad).mul_(limit / (norm + 1e-6))
+                    local(item.grad).mul_(limit / (norm + 1e-6))
         return float(norm)
+
+
+def _require_devices(local: int) -> None:
+    count = torch.cuda.device_count()
+    if local >= count:
+        raise UserError(
+            "train.too_few_devices",
+            "The run asks for more processes than there are GPUs for it ({count}); choose fewer processes.",
+            count=count,
+        )
 
 
 def _sum_bucket(bucket: list[torch.Tensor]) -> None:
@@ -189,11 +196,16 @@ def share_out(core: torch.nn.Module, parallel: Parallel, team: Team) -> None:
     for block in _blocks(core):
         shared = fully_shard(block, mesh=mesh, reshard_after_forward=parallel.shard == "zero3")
         shared.set_gradient_divide_factor(1.0)  # type: ignore[attr-defined]
+        shared.set_force_sum_reduction_for_comms(True)  # type: ignore[attr-defined]
 
 
 def gather(core: torch.nn.Module) -> None:
-    """Put whole weights in place of those that are shared out; all processes together."""
+    """Put whole weights in place of those that are shared out; all processes together. Nothing is learnt after that."""
+    from torch.distributed.fsdp import FSDPModule
+
     for module in core.modules():
+        if isinstance(module, FSDPModule):
+            module.__class__ = type(module).__bases__[1]  # an ordinary block again, which can be cast and saved
         for name, item in list(module.named_parameters(recurse=False)):
             if is_shared_out(item):
                 setattr(module, name, torch.nn.Parameter(whole(item.detach()), requires_grad=item.requires_grad))
@@ -215,7 +227,8 @@ def _blocks(core: torch.nn.Module) -> list[torch.nn.Module]:
     return found
 
 
-def _local(item: Any) -> torch.Tensor:
+def local(item: Any) -> torch.Tensor:
+    """This process's part of a weight."""
     return item.to_local() if hasattr(item, "to_local") else item  # type: ignore[no-any-return]
 
 
