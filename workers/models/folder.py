@@ -16,6 +16,8 @@ from workers.spec.errors import UserError
 FolderKind = Literal["model", "adapter", "tokenizer"]
 KEPT_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle")
+CONVERTED = ("internlm2",)
+"""Types that transformers has not and that are imported as another one."""
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx")
 CARD_LIMIT = 200_000
 BUFFER = 1 << 22
@@ -107,7 +109,8 @@ def check_config(folder: Path, config: dict[str, Any]) -> None:
             "copy or download the model again.",
             folder=folder.name,
         )
-    if config.get("auto_map") and not is_known_type(str(config["model_type"])):
+    needs_code = config.get("auto_map") and config["model_type"] not in CONVERTED
+    if needs_code and not is_known_type(str(config["model_type"])):
         raise UserError(
             "model.remote_code",
             "The model {folder} ({type}) needs Python code of its own (auto_map in config.json), and code from model folders "

@@ -8,6 +8,7 @@ from typing import Any
 
 from workers.models.folder import BUFFER, check_folder, inspect, is_kept
 from workers.models.hub import download
+from workers.models.internlm2 import convert, is_internlm2
 from workers.models.space import require_space
 from workers.program import Program
 from workers.spec.errors import UserError
@@ -21,6 +22,11 @@ def run(program: Program) -> Mapping[str, Any]:
     if not target.is_dir():
         _fill(program, spec, staging)
         program.phase("checking")
+        if is_internlm2(staging):
+            converted = program.run.output_dir / ".converted"
+            convert(staging, converted)
+            shutil.rmtree(staging)
+            converted.rename(staging)
         check_folder(staging)
         staging.rename(target)
     program.phase("checking")

@@ -94,7 +94,7 @@ def test_damaged_weights_are_refused(folder: Path, damage: bytes | None) -> None
 
 def test_code_beside_the_weights_is_refused_unless_the_architecture_is_known(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
-    own = {**config, "model_type": "internlm2", "auto_map": {"AutoModelForCausalLM": "modeling.Own"}}
+    own = {**config, "model_type": "baichuan", "auto_map": {"AutoModelForCausalLM": "modeling.Own"}}
     (folder / "config.json").write_text(json.dumps(own))
     assert code_of(folder) == "model.remote_code"
     (folder / "config.json").write_text(json.dumps({**own, "model_type": "internlm3"}))
