@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from workers.data.formats.base import Problem
 from workers.data.importing import Importer, Settings, error_row
+from workers.data.media_files import forget_parts
 from workers.data.statistics import Statistics
 from workers.program import Program, write_json
 from workers.spec.data import ImportDatasetSpec
@@ -30,7 +31,9 @@ def import_dataset(program: Program) -> Mapping[str, Any]:
     upload = program.run.file("upload")
     settings = Settings(**{name: getattr(spec, name) for name in Settings.__dataclass_fields__})
     program.phase("reading")
-    importer = Importer(upload.path, upload.name, settings, media_folder=program.run.output_dir / "media")
+    media_folder = program.run.output_dir / "media"
+    forget_parts(media_folder)
+    importer = Importer(upload.path, upload.name, settings, media_folder)
     outcome = _Outcome(program, importer)
     outcome.run()
     return outcome.result(upload.name)

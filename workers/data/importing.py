@@ -43,7 +43,7 @@ class Importer:
         given_facets = (("language", settings.language), ("licence", settings.licence), ("domain", settings.domain))
         self._chosen_facets = [(name, value) for name, value in given_facets if value]
         self._seen: set[str] = set()
-        self._number = 0
+        self._number = self._numbered = 0
 
     @property
     def format(self) -> str:
@@ -67,13 +67,17 @@ class Importer:
     def _record(self, row: Content) -> Imported:
         self._number += 1
         content = row.fields
-        identifier = self._identifier(content.pop("id", None), row.member)
+        given = content.pop("id", None)
+        if not given and self._numbered == self._number - 1:
+            self._numbered = self._number
+        identifier = self._identifier(given, row.member)
         if "media" in content:
             self._attacher.attach(row)
         canonical = _plain(identifier, content) or self._checked(identifier, content)
         self._add_facets(canonical)
         line = _line(canonical)
-        self._seen.add(identifier)
+        if self._numbered < self._number:
+            self._seen.add(identifier)
         return Imported(canonical, line, row.line)
 
     def _checked(self, identifier: Any, content: dict[str, Any]) -> dict[str, Any]:
@@ -89,14 +93,23 @@ class Importer:
 
     def _identifier(self, given: Any, member: str) -> Any:
         """The id of the row, else its number; in an archive the name of its file tells equal ones apart."""
+        if not given and self._numbered == self._number:
+            return str(self._number)
+        if given and not isinstance(given, str):
+            return given  # no id: the check of the record says so
         identifier = given or str(self._number)
-        if identifier in self._seen and member:
+        if self._is_taken(identifier) and member:
             identifier = f"{member}/{identifier}"
-        if identifier in self._seen:
+        if self._is_taken(identifier):
             raise content_error(
                 "duplicate_id", "The id «{id}» was there before; the first record was kept.", id=str(identifier)[:80]
             )
         return identifier
+
+    def _is_taken(self, identifier: str) -> bool:
+        """Rows without ids at the beginning are only counted: a million of them need no memory."""
+        is_number = len(identifier) < 12 and identifier.isascii() and identifier.isdecimal() and identifier[0] != "0"
+        return identifier in self._seen or (is_number and int(identifier) <= self._numbered)
 
     def _add_facets(self, record: dict[str, Any]) -> None:
         facets = record.get("facets", {})

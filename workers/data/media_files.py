@@ -159,7 +159,7 @@ def _fields(measured: Measured) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def clear(folder: Path) -> None:
+def forget_parts(folder: Path) -> None:
     """Forget the parts that a killed import left."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError):
