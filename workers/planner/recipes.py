@@ -124,17 +124,26 @@ def _apply(shape: ModelShape, plan: TrainingPlan, names: list[str], counts: list
 
 
 def next_down(shape: ModelShape, plan: TrainingPlan, allowed: frozenset[str] | None = None) -> Recipe | None:
-    """After running out of memory: the nearest recipe that takes at most three quarters of what this one was said to."""
-    most = 0.75 * predict_memory(shape, plan).total
+    """After running out of memory: the nearest recipe that takes at most three quarters of what this one was said to.
+
+    What every run takes before it has a model does not count. Where no recipe goes down so far, the lightest; None when
+    none is lighter.
+    """
+    before = _moving(predict_memory(shape, plan))
     steps: list[str] = []
     best: Recipe | None = None
     for name, lower in downwards(shape, plan, allowed):
         steps.append(name)
         memory = predict_memory(shape, lower)
-        best = Recipe(lower, memory, "tight", tuple(dict.fromkeys(steps)))
-        if memory.total <= most:
-            return best
+        if _moving(memory) < (before if best is None else _moving(best.memory)):
+            best = Recipe(lower, memory, "tight", tuple(dict.fromkeys(steps)))
+            if _moving(memory) <= 0.75 * before:
+                break
     return best
+
+
+def _moving(memory: Memory) -> float:
+    return memory.total - memory.parts["fixed"]
 
 
 def changed_settings(before: TrainingPlan, after: TrainingPlan) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from webapp.registry.training.planner_forms import PARTS, STEPS
+from webapp.registry.training.planner_forms import PARTS, SHORT_STEPS, STEPS
 from webapp.registry.training.planning import Row, ServingRow
 from workers.planner.cards import Device
 
@@ -46,12 +46,18 @@ def drawn(rows: list[Row]) -> list[dict[str, Any]]:
     found = []
     for row in rows:
         facts = _facts(row.device, row.memory.parts, row.memory.total, row.verdict)
-        facts |= {"seconds": row.time.seconds, "speed": row.time.tokens_per_second, "row": row, "peak_at": row.memory.peak_at}
+        facts |= {
+            "seconds": max(1.0, row.time.seconds),
+            "speed": row.time.tokens_per_second,
+            "row": row,
+            "peak_at": row.memory.peak_at,
+        }
         if row.recipe is not None:
             facts["recipe"] = {
                 "steps": [gettext(STEPS[name]) for name in row.recipe.steps],
+                "chips": [(gettext(SHORT_STEPS[name]), gettext(STEPS[name])) for name in row.recipe.steps],
                 "total": row.recipe.memory.total,
-                "seconds": row.recipe_time.seconds if row.recipe_time else None,
+                "seconds": max(1.0, row.recipe_time.seconds) if row.recipe_time else None,
                 "plan": row.recipe.plan,
             }
         found.append(facts)

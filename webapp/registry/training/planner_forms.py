@@ -73,6 +73,15 @@ PARTS = {
     "kv_cache": noop("key-value cache"),
     "fixed": noop("program"),
 }
+SHORT_STEPS = {
+    "recompute": noop("recompute"),
+    "shorter_passes": noop("shorter passes"),
+    "lora": "LoRA",
+    "qlora": "QLoRA",
+    "chunked_loss": noop("chunked loss"),
+    "optimizer_8bit": noop("8-bit optimiser"),
+    "shorter_examples": noop("shorter examples"),
+}
 STEPS = {
     "recompute": noop("compute activations again instead of keeping them (a third slower)"),
     "shorter_passes": noop("fewer tokens in one pass (the step stays the same)"),

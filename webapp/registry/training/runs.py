@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils.translation import gettext
 
 from webapp.accounts.models import Workspace
 from webapp.core.errors import NotFound
@@ -71,12 +72,38 @@ def run_context(job: Job) -> dict[str, Any]:
         "figures": {key: value for key, value in result.items() if isinstance(value, int | float)},
         "settings": settings_table(job),
         "memory": memory_table(job, measured),
+        "run_charts": charts_of(job.kind),
         "advice": advice(job),
         "note": RunNote.objects.filter(job=job).first(),
         "others": comparable(job),
         "run_models": list(models),
         "run_datasets": _dataset_versions(job),
     }
+
+
+def charts_of(kind: str) -> dict[str, Any]:
+    """{"main": (name, title), "small": [(name, title)]} of a run's page."""
+    titles = {
+        "loss": gettext("Loss"),
+        "reward": gettext("Reward"),
+        "accuracy": gettext("Share right"),
+        "margin": gettext("Lead"),
+        "learning_rate": gettext("Learning rate"),
+        "tokens_per_second": gettext("Tokens per second"),
+        "mfu": gettext("Share of the machine's peak (MFU)"),
+        "teraflops": gettext("TFLOP/s"),
+        "grad_norm": gettext("Gradient norm"),
+        "answer_tokens": gettext("Tokens of an answer"),
+        "even_groups": gettext("Questions without a difference"),
+    }
+    common = ["learning_rate", "tokens_per_second", "teraflops", "mfu", "grad_norm"]
+    first = {
+        "grpo": ["reward", "loss", "answer_tokens", "even_groups", "learning_rate", "grad_norm"],
+        "preference": ["loss", "accuracy", "margin", *common],
+        "reward": ["loss", "accuracy", "margin", *common],
+    }.get(kind, ["loss", *common])
+    names = [(name, titles[name]) for name in first]
+    return {"main": names[0], "small": names[1:]}
 
 
 def comparable(job: Job) -> list[Job]:
