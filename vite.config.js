@@ -11,7 +11,7 @@ const source = join(root, "static/src");
 const output = join(root, "static/dist");
 const iconFolder = join(root, "node_modules/@tabler/icons/icons");
 
-const entries = ["app", "theme", "chart", "upload", "label", "chat"];
+const entries = ["app", "theme", "chart", "upload", "label", "builder", "chat"];
 
 /** Every file below a folder whose name ends in one of the extensions, in a stable order. */
 function filesBelow(folder, extensions) {

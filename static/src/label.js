@@ -67,10 +67,10 @@ class Labeller {
 
   /** The modules of the questions come first; without them nothing can be shown. */
   async begin() {
-    const { modelsUrl, completionsUrl, workspace } = this.host.dataset;
+    const { modelsUrl, completionsUrl, workspace, mediaUrl } = this.host.dataset;
     this.host.setAttribute("aria-busy", "true");
     try {
-      this.form = await AnswerForm.make(this.schema, { changed: (field) => this.onChange(field), context: { modelsUrl, completionsUrl, workspace } });
+      this.form = await AnswerForm.make(this.schema, { changed: (field) => this.onChange(field), context: { modelsUrl, completionsUrl, workspace, mediaUrl } });
     } catch {
       replace(this.host, h("div.alert.alert-warning", { role: "alert" }, t("tool.not_loaded")));
       return;

@@ -61,6 +61,9 @@ def policy(get_response: Any) -> Any:
 
 
 def page(request: HttpRequest, slug: str = "demo", name: str = "home") -> HttpResponse:
+    if request.method == "POST" and not state.world["refuse_project"]:
+        state.world["project"] = {"name": request.POST["name"], "schema": json.loads(request.POST["questions"])}
+        return redirect("/w/demo/label")
     source = FOLDER / f"{name}.html"
     if not source.is_file():
         source = FOLDER / "home.html"
@@ -75,6 +78,8 @@ def page(request: HttpRequest, slug: str = "demo", name: str = "home") -> HttpRe
         "csrf_token": get_token(request),
         "labels": tools.schema(tool) if tool else schema(request.GET.get("labels", "3"), request.GET.get("fields", "choice")),
         "mode": request.GET.get("mode", ""),
+        "trouble": state.world["refuse_project"],
+        "questions": json.loads(request.POST.get("questions") or "null"),
         "turns": list(state.world["turns"].values()),
         "steps": [
             {"label": "Choose", "state": "done", "url": "#"},
@@ -237,6 +242,17 @@ async def completions(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(events(), content_type="text/event-stream")
 
 
+def presets(request: HttpRequest) -> JsonResponse:
+    first = {"name": "classification", "title": "Choose a label", "description": "One label for each text.", "schema": None}
+    names = {"name": "entities", "title": "Mark names", "description": "Spans.", "schema": tools.schema("spans")}
+    return JsonResponse([first, names], safe=False)
+
+
+def version_records(request: HttpRequest) -> JsonResponse:
+    record = {**tools.CONVERSATION_RECORD, **tools.TOOLS["spans"][1], "media": tools.TOOLS["regions"][1]["media"]}
+    return JsonResponse({"items": [{"position": at, "data": {**record, "id": str(at)}} for at in range(3)]})
+
+
 def turns(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"turns": list(state.world["turns"].values()), "leaf": state.world["leaf"]})
 
@@ -277,7 +293,7 @@ urlpatterns = [
         path(f"w/<slug:slug>/{name}", page, {"name": name}, name=name)
         for name in (
             *("home", "datasets", "labeling", "training", "models", "evaluations", "deployments", "chat", "jobs", "settings"),
-            *("charts", "upload", "label"),
+            *("charts", "upload", "label", "builder"),
         )
     ],
     path("fragment/", fragment),
@@ -292,6 +308,8 @@ urlpatterns = [
     path("api/v1/conversations/1/messages", send_turn),
     path("api/v1/conversations/1/settings", noted),
     path("api/v1/turns/<int:number>/<str:action>", turn_action),
+    path("api/v1/versions/1/label-presets", presets),
+    path("api/v1/versions/1/records", version_records),
     path("media/<str:name>", media),
     path("v1/models", models),
     path("v1/chat/completions", completions),

@@ -38,6 +38,8 @@ def reset() -> None:
         records=None,
         task_extra={},
         draft_for_all=None,
+        refuse_project=None,
+        project=None,
     )
 
 

@@ -54,6 +54,7 @@ COMPARED = {"id": "c", "messages": CONVERSATION[:2], "responses": RESPONSES}
 IMAGE = {"kind": "image", "sha256": "a" * 64, "name": "shapes.png", "width": 400, "height": 300, "src": "/media/shapes.png"}
 SOUND = {"kind": "audio", "sha256": "b" * 64, "name": "tone.wav", "duration_ms": 4000, "src": "/media/tone.wav"}
 FILM = {"kind": "video", "sha256": "c" * 64, "name": "film", "duration_ms": 4000, "src": "/media/tone.wav"}
+CONVERSATION_RECORD = {"messages": CONVERSATION, "responses": RESPONSES}
 
 Pair = tuple[list[dict[str, Any]], dict[str, Any]]
 TOOLS: dict[str, Pair] = {

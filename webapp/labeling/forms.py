@@ -8,13 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from webapp.datasets.forms import checked
 from webapp.datasets.models import DatasetVersion
 from webapp.labeling.models import LabelProject, OverlapMode
-from webapp.labeling.presets import make_schema, preset_for, proposed_labels, read_labels
-from webapp.labeling.ready import READY_MADE
 
 __all__ = ["FlowForm", "NewProjectForm", "ProjectForm", "checked"]
-SHOWN_LABELS = 300
-
-
 NUMBERS = ("overlap_most", "review_share", "gold_share", "gold_minimum")
 PERCENT = ("agreement_target", "gold_pause_below")
 """Typed in percent, kept as 0 to 1; empty: none."""
@@ -74,15 +69,8 @@ class FlowForm(forms.Form):
 
 
 class NewProjectForm(FlowForm):
-    preset = forms.ChoiceField(
-        label=_("What is to be done"),
-        choices=[(preset.name, preset.title) for preset in READY_MADE.values()],
-        widget=forms.RadioSelect,
-    )
+    questions = forms.JSONField(label=_("Questions"), widget=forms.HiddenInput)
     name = forms.CharField(label=_("Name of the project"), max_length=120)
-    question = forms.CharField(label=_("Question"), max_length=200, required=False)
-    labels = forms.CharField(label=_("Labels, one a line"), required=False, widget=forms.Textarea(attrs={"rows": 6}))
-    propose = forms.BooleanField(label=_("Show the label that a record has as a proposal"), required=False)
     instructions = forms.CharField(label=_("Instructions"), required=False, widget=forms.Textarea(attrs={"rows": 4}))
     overlap = forms.IntegerField(label=_("People per record"), initial=1, min_value=1, max_value=50)
     limit = forms.IntegerField(label=_("Only the first … records"), min_value=1, required=False)
@@ -101,26 +89,7 @@ class NewProjectForm(FlowForm):
 
     @classmethod
     def for_version(cls, version: DatasetVersion) -> "NewProjectForm":
-        labels = proposed_labels(version)[:SHOWN_LABELS]
-        initial = {
-            "preset": preset_for(version),
-            "name": version.dataset.name[:120],
-            "labels": "\n".join(labels),
-            "overlap": 1,
-            "overlap_mode": OverlapMode.FIXED,
-        }
-        return cls(initial=initial)
-
-
-def schema_of(version: DatasetVersion, given: Any) -> dict[str, Any]:
-    """The questions that a filled-in form asks; works on unfinished forms too, for the preview."""
-    return make_schema(
-        given.get("preset") or preset_for(version),
-        version,
-        labels=read_labels(given.get("labels") or ""),
-        question=(given.get("question") or "").strip()[:200],
-        propose=bool(given.get("propose")),
-    )
+        return cls(initial={"name": version.dataset.name[:120], "overlap": 1, "overlap_mode": OverlapMode.FIXED})
 
 
 class ProjectForm(forms.Form):

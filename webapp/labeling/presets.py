@@ -16,7 +16,6 @@ __all__ = [
     "make_schema",
     "preset_for",
     "proposed_labels",
-    "read_labels",
 ]
 
 PRESETS = tuple(READY_MADE)
@@ -36,12 +35,6 @@ def proposed_labels(version: DatasetVersion) -> list[str]:
     """The labels that the records have already, most frequent first."""
     counts: dict[str, int] = version.stats.get("labels", {})
     return sorted(counts, key=lambda label: (-counts[label], label))[:MOST_CHOICES]
-
-
-def read_labels(text: str) -> list[str]:
-    """Labels typed one a line, or separated by commas when they stand on one line; repeats are dropped."""
-    lines = text.splitlines() if "\n" in text.strip() else text.replace("，", ",").split(",")
-    return list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
 
 
 def make_schema(

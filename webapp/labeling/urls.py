@@ -7,7 +7,6 @@ from webapp.labeling import flow_views, views
 urlpatterns = [
     path("", views.project_list, name="labeling"),
     path("new/", views.project_new, name="label_project_new"),
-    path("new/preview/", views.project_preview, name="label_project_preview"),
     path("<int:project_id>/", views.project_page, name="label_project"),
     path("<int:project_id>/work/", views.work_page, name="label_work"),
     path("<int:project_id>/edit/", views.project_edit, name="label_project_edit"),

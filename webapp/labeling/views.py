@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.access import may
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
-from webapp.core.errors import NotFound, UserError, translate
+from webapp.core.errors import NotFound, UserError, error_body, translate
 from webapp.datasets.access import access_version
 from webapp.datasets.figures import bars
 from webapp.datasets.models import DatasetVersion, VersionState
@@ -22,7 +22,6 @@ from webapp.labeling.access import access_project, role_in, sees_everybody
 from webapp.labeling.models import LabelProject
 
 RECENT = 12
-SHOWN_CHOICES = 24
 
 
 def project_of(request: MemberRequest, workspace: Workspace, project_id: int, role: str = Role.VIEWER) -> LabelProject:
@@ -59,32 +58,29 @@ def project_list(request: MemberRequest, workspace: Workspace) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @workspace_page(role=Role.MANAGER)
 def project_new(request: MemberRequest, workspace: Workspace) -> HttpResponse:
-    """First the version, then the questions with a preview."""
+    """First the version, then the questions, which are put together in the browser."""
     if request.method == "POST":
-        version = _version(request, workspace, request.POST.get("version"))
-        form = forms.NewProjectForm(request.POST)
-        if form.is_valid():
-            try:
-                return redirect(
-                    "label_work", workspace.slug, _create(request, workspace, version, form.cleaned_data, form.flow()).pk
-                )
-            except UserError as error:
-                form.add_error(None, translate(error.template, error.params))
-        preview = _preview(version, request.POST)
-        return page(request, "labeling/new.html", workspace, "labeling", version=version, form=form, **preview)
+        return _try_to_create(request, workspace, _version(request, workspace, request.POST.get("version")))
     if not request.GET.get("version"):
-        return page(
-            request,
-            "labeling/choose.html",
-            workspace,
-            "labeling",
-            versions=ready_versions(user=request.user, slug=workspace.slug),
-        )
+        versions = ready_versions(user=request.user, slug=workspace.slug)
+        return page(request, "labeling/choose.html", workspace, "labeling", versions=versions)
     version = _version(request, workspace, request.GET["version"])
     form = forms.NewProjectForm.for_version(version)
-    return page(
-        request, "labeling/new.html", workspace, "labeling", version=version, form=form, **_preview(version, form.initial)
-    )
+    return page(request, "labeling/new.html", workspace, "labeling", version=version, form=form)
+
+
+def _try_to_create(request: MemberRequest, workspace: Workspace, version: DatasetVersion) -> HttpResponse:
+    """The work page of the new project, or the form again; the builder shows an error at the question that it is about."""
+    form = forms.NewProjectForm(request.POST)
+    trouble = None
+    if form.is_valid():
+        try:
+            return redirect("label_work", workspace.slug, _create(request, workspace, version, form.cleaned_data, form.flow()).pk)
+        except UserError as error:
+            form.add_error(None, translate(error.template, error.params))
+            trouble = error_body(error)["error"]
+    context = {"version": version, "form": form, "trouble": trouble, "questions": form.cleaned_data.get("questions")}
+    return page(request, "labeling/new.html", workspace, "labeling", **context)
 
 
 def _create(
@@ -95,36 +91,12 @@ def _create(
         slug=workspace.slug,
         version_id=version.pk,
         name=values["name"],
-        schema=forms.schema_of(version, values),
+        schema=values["questions"],
         instructions=values["instructions"],
         overlap=values["overlap"],
         limit=values["limit"],
         flow=flow,
     )
-
-
-@require_safe
-@workspace_page(role=Role.MANAGER)
-def project_preview(request: MemberRequest, workspace: Workspace) -> HttpResponse:
-    """What an annotator will see, for a form that is being filled in."""
-    version = _version(request, workspace, request.GET.get("version"))
-    context = {"workspace": workspace, "version": version, **_preview(version, request.GET)}
-    return render(request, "labeling/_preview.html", context)
-
-
-def _preview(version: DatasetVersion, given: Any) -> dict[str, Any]:
-    row = version.records.filter(position=0).first()
-    context: dict[str, Any] = {"record": {**row.data, "label": None} if row else {}}
-    try:
-        field = forms.schema_of(version, given)["fields"][0]
-    except UserError as error:
-        return {**context, "preview_error": translate(error.template, error.params)}
-    choices = field.get("choices", [])
-    context["field"] = {**field, "choices": choices[:SHOWN_CHOICES], "more": max(0, len(choices) - SHOWN_CHOICES)}
-    if field["type"] == "text":
-        answers = [turn for turn in context["record"].get("messages", []) if turn["role"] == "assistant"]
-        context["begin"] = answers[-1]["content"] if answers else ""
-    return context
 
 
 @require_safe

@@ -1,7 +1,7 @@
 // The questions of a schema over one record: which are shown, which one keys act on, what is missing, and the answers.
 import { h, replace } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
-import { showRecord } from "./record.js";
+import { showRecord, withAddresses } from "./record.js";
 import { loadWidgets } from "./widgets.js";
 
 const PRESSABLE = "button, a, summary, [role=button]";
@@ -23,6 +23,7 @@ export class AnswerForm {
   constructor(schema, widgets, { changed, context = {} }) {
     this.schema = schema;
     this.changed = changed;
+    this.mediaUrl = context.mediaUrl;
     this.fields = [];
     const shared = { ...context, players: new Map(), fieldNamed: (name) => this.fields.find((field) => field.definition.name === name) };
     for (const definition of schema.fields) {
@@ -54,7 +55,8 @@ export class AnswerForm {
   }
 
   /** Show a record, with answers that were begun (or none). */
-  start(data, kept = null) {
+  start(record, kept = null) {
+    const data = withAddresses(record, this.mediaUrl);
     for (const field of this.fields) {
       field.start(data);
       this.complain(field, "");

@@ -44,6 +44,12 @@ export function message({ role, content, name, tool_calls: calls }) {
 
 const pairs = (entries) => h("dl.record-facts", {}, entries.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, typeof value === "string" ? value : JSON.stringify(value)))));
 
+/** A record whose stored files have an address; `template` holds SHA256 where the digest goes. */
+export function withAddresses(data, template) {
+  if (!template || !data.media?.some((item) => item.sha256 && !item.src)) return data;
+  return { ...data, media: data.media.map((item) => (item.sha256 && !item.src ? { ...item, src: template.replace("SHA256", item.sha256) } : item)) };
+}
+
 /** One picture, recording, film or file of a record. */
 export function mediaView(item) {
   const title = item.caption || item.name || "";

@@ -21,7 +21,7 @@ export class RelationsField extends MarksField {
     this.chips = h("div.relation-spans", { role: "group", "aria-label": t("tool.marked_parts") });
     this.said = h("p.form-hint", { role: "status" });
     this.element = this.frame(this.chips, this.said, this.palette, this.count, this.list);
-    this.spans?.watchers.add(() => this.onSpans());
+    this.spans?.watchers?.add(() => this.onSpans());
   }
 
   start(data) {

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import logged_in
-from tests.webapp.labeling.making import CHOICE, LABELS, choose, conversations, make_project, make_version, member, texts
+from tests.webapp.labeling.making import CHOICE, LABELS, choose, make_project, make_version, member, texts
 from webapp.accounts.models import Role, User, Workspace
 from webapp.datasets.models import DatasetVersion
 from webapp.labeling import queue, submitting
@@ -48,21 +48,16 @@ def test_pages_open_for_members_only(
     assert [somebody.get(new).status_code for somebody in (alice_client, bob_client, charlie_client)] == [200, 403, 404]
 
 
-def test_project_is_made_by_clicks_with_a_preview(alice: User, alice_client: Client, workspace: Workspace) -> None:
-    """Issue 2, step 4."""
+def test_project_is_made_with_the_builder(alice: User, alice_client: Client, workspace: Workspace) -> None:
+    """Issue 2, step 4: the page hosts the builder, which sends the questions with the form."""
     version = make_version(alice, workspace, texts(3))
     new = reverse("label_project_new", args=[workspace.slug])
     assert f"?version={version.pk}" in alice_client.get(new).content.decode()
     form = alice_client.get(new, {"version": version.pk}).content.decode()
-    assert "text number 0" in form
-    assert "type at least two" in form
-    preview = alice_client.get(
-        reverse("label_project_preview", args=[workspace.slug]),
-        {"version": version.pk, "preset": "classification", "labels": "card\ncash\n", "question": "Which one?"},
-    ).content.decode()
-    assert "Which one?" in preview
-    assert "<kbd>2</kbd><span>cash</span>" in preview
-    values = {"version": version.pk, "preset": "classification", "labels": "card, cash, card", "name": "Intents", "overlap": 1}
+    assert 'data-island="builder"' in form
+    assert f"/api/v1/versions/{version.pk}/label-presets" in form
+    questions = {"fields": [{"name": "label", "type": "choice", "choices": ["card", "cash"]}]}
+    values = {"version": version.pk, "questions": json.dumps(questions), "name": "Intents", "overlap": 1}
     answer = alice_client.post(new, values)
     project = LabelProject.objects.get()
     assert answer["Location"] == reverse("label_work", args=[workspace.slug, project.pk])
@@ -73,11 +68,19 @@ def test_project_is_made_by_clicks_with_a_preview(alice: User, alice_client: Cli
     assert "already" not in alice_client.post(new, {**values, "name": ""}).content.decode()
 
 
-def test_answers_are_offered_for_conversations(alice: User, alice_client: Client, workspace: Workspace) -> None:
-    version = make_version(alice, workspace, conversations(2))
-    form = alice_client.get(reverse("label_project_new", args=[workspace.slug]), {"version": version.pk}).content.decode()
-    assert re.search(r'value="answer"[^>]*checked', form)
-    assert "draft answer</textarea>" in form
+def test_questions_that_are_not_right_come_back_with_the_place_of_the_error(
+    alice: User, alice_client: Client, workspace: Workspace
+) -> None:
+    version = make_version(alice, workspace, texts(1))
+    questions = {"fields": [{"name": "label", "type": "choice", "choices": ["only"]}]}
+    values = {"version": version.pk, "questions": json.dumps(questions), "name": "Intents", "overlap": 1}
+    page = alice_client.post(reverse("label_project_new", args=[workspace.slug]), values).content.decode()
+    found = {
+        name: json.loads(text)
+        for name, text in re.findall(r'<script id="(builder-\w+)" type="application/json">(.*?)</script>', page)
+    }
+    assert found["builder-questions"] == questions
+    assert found["builder-trouble"]["details"]["place"].startswith("fields.0")
 
 
 def test_working_page_hosts_the_island(bob_client: Client, workspace: Workspace, project: LabelProject) -> None:
