@@ -6,7 +6,8 @@ A recorder stands where the engine listens and notes when each piece of an answe
 arrives: engine → worker → Redis stream → web → socket. `paced` writes `--rate` tokens per second and chat; `real` passes the
 product's own engine on (a random Llama of 15 million parameters). Prints JSON lines, times in milliseconds:
 `piece` counts every token, with the time that frames deliberately gather (at most 30 a second); `frame` only each frame's
-newest token, which is what the way itself costs (goal: p95 15 ms at 16 chats); `first` is send → first frame.
+newest token, which is what the way itself costs (goal: p95 15 ms at 16 chats); `first` is send → first frame;
+`cpu` is what each part of the product computes for one token, which other work on the machine disturbs least.
 """
 
 import argparse
@@ -155,6 +156,30 @@ def move_port(deployment: int, port: int) -> str:
     return Deployment.objects.get(pk=deployment).token
 
 
+def cpu_seconds(product: Product) -> dict[str, float]:
+    """What each part of the product has computed since it started; engines are children of the worker."""
+    spent: dict[str, float] = {}
+    children: dict[int, list[int]] = {}
+    times: dict[int, float] = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split() if entry.name.isdigit() else []
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields:
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+            times[int(entry.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def below(pid: int) -> float:
+        return sum(times.get(child, 0.0) + below(child) for child in children.get(pid, []))
+
+    for name, pid in product.processes().items():
+        spent[name] = times.get(pid, 0.0)
+        if name == "worker":
+            spent["engine"] = below(pid)
+    return spent
+
+
 class Browser:
     """One chat: sends a message, notes when which offset arrived."""
 
@@ -234,7 +259,10 @@ def run(arguments: argparse.Namespace) -> None:
             move_port(deployment, port)
             for chats in arguments.chats:
                 browsers = [Browser(product, product.api, slug, deployment, cookie, f"{chats}-{n}") for n in range(chats)]
+                before = cpu_seconds(product)
                 row = asyncio.run(measure(browsers, f"http://127.0.0.1:{port}", arguments.tokens))
+                spent = {name: seconds - before.get(name, 0.0) for name, seconds in cpu_seconds(product).items()}
+                row["cpu"] = {name: round(1000 * seconds / max(row["tokens"], 1), 3) for name, seconds in spent.items()}
                 print(
                     json.dumps({"benchmark": "chat_stream", "engine": arguments.engine, "rate": arguments.rate, **row}),
                     flush=True,

@@ -5,6 +5,7 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutting_down
 
 from webapp.celery import app
+from webapp.core.events import publisher
 from webapp.jobs import running
 from workers.keeper import Keeper
 
@@ -27,6 +28,7 @@ def run_turn(turn_id: int) -> None:
 
 @worker_ready.connect
 def start_duties(**_: Any) -> None:
+    publisher.is_wanted = True
     keeper.start()
 
 

@@ -16,7 +16,7 @@ from webapp.chat import leases, turn_stream
 from webapp.chat.generation import Generation, messages_of
 from webapp.chat.models import Turn, TurnState
 from webapp.chat.services import tell
-from webapp.chat.threads import in_thread, loop
+from webapp.chat.threads import database, in_thread, loop
 from webapp.core.errors import UserError
 from webapp.serving import accounting
 from webapp.serving.connections import redis_client
@@ -34,7 +34,12 @@ def answer(turn_id: int) -> None:
     """Answer a turn if it still waits; returns when the answer has ended."""
     turn = leases.claim(turn_id)
     if turn is not None:
-        asyncio.run_coroutine_threadsafe(Answer(turn).run(), loop()).result()
+        asyncio.run_coroutine_threadsafe(_answer(turn), loop()).result()
+
+
+async def _answer(turn: Turn) -> None:
+    async with database().kept_open():
+        await Answer(turn).run()
 
 
 class StopWatch:

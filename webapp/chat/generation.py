@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+from django.db import DatabaseError
 
 from webapp.chat.models import Turn
 from webapp.chat.queries import path_to
@@ -97,14 +98,24 @@ class Generation:
                 return
 
     async def _ready_deployment(self) -> Deployment:
-        from webapp.chat.threads import in_thread
-
         while True:
-            deployment = await in_thread(find_deployment, self.turn)
+            deployment = await self._look_up()
             if deployment.health == Health.READY and (deployment.port or deployment.is_remote):
                 return deployment
             self._check_patience(deployment)
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _look_up(self) -> Deployment:
+        from webapp.chat.threads import in_thread
+
+        while True:
+            try:
+                return await in_thread(find_deployment, self.turn)
+            except DatabaseError:
+                if time.monotonic() > self._patient_until:
+                    raise
+                logger.warning("turn %s waits for the database", self.turn.pk)
+                await asyncio.sleep(POLL_SECONDS)
 
     def _check_patience(self, deployment: Deployment) -> None:
         if time.monotonic() > self._patient_until:

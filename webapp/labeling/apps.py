@@ -9,7 +9,7 @@ class LabelingConfig(AppConfig):
     def ready(self) -> None:
         from webapp.core.duties import register_duty
         from webapp.datasets.storing import register_source
-        from webapp.labeling import exports
+        from webapp.labeling import exports, prelabeling  # noqa: F401  (registers its job kind)
         from webapp.labeling.queue import discard_expired_leases
         from webapp.labeling.services import fill_open_projects
 

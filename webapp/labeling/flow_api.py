@@ -7,7 +7,7 @@ from pydantic import Field
 
 from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import In
-from webapp.labeling import adjudicating, gold, people, reporting, reviewing
+from webapp.labeling import adjudicating, gold, people, predicting, prelabeling, reporting, reviewing
 from webapp.labeling.models import Contribution
 
 router = Router()
@@ -55,6 +55,27 @@ class AdjudicationIn(In):
     lead_time_ms: int | None = None
     revision: int | None = None
     prediction: int | None = None
+
+
+class PredictionIn(In):
+    """For the task with this id, or for the record with this key. `score`: how sure the model is, 0 to 1."""
+
+    value: list[dict[str, Any]]
+    score: float | None = None
+    task: int | None = None
+    key: str | None = None
+
+
+class PredictionsIn(In):
+    model: str = Field(description="which version of which model; its earlier predictions are replaced task by task")
+    predictions: list[PredictionIn] = Field(max_length=10_000)
+
+
+class PrelabelIn(In):
+    deployment: int
+    limit: int = 1000
+    reorder: bool = True
+    version: str = ""
 
 
 def _work(found: Contribution | None) -> dict[str, Any] | None:
@@ -155,3 +176,27 @@ def agreement(request: MemberRequest, project_id: int) -> dict[str, Any]:
 def recount(request: MemberRequest, project_id: int) -> dict[str, int]:
     """Count agreement anew from the annotations; needed only after rows were brought in by other ways."""
     return {"tasks": reporting.recount(user=request.user, project_id=project_id)}
+
+
+@router.post("/label-projects/{project_id}/predictions")
+def add_predictions(request: MemberRequest, project_id: int, payload: PredictionsIn) -> dict[str, Any]:
+    """Store what a model proposes; `refused` says which did not fit the questions."""
+    given = [predicting.Proposed(**one.model_dump()) for one in payload.predictions]
+    stored, refused = predicting.add_predictions(user=request.user, project_id=project_id, model=payload.model, predictions=given)
+    return {"stored": stored, "refused": refused}
+
+
+@router.post("/label-projects/{project_id}/reorder")
+def reorder(request: MemberRequest, project_id: int) -> dict[str, int]:
+    """The tasks about which the newest model is least sure come first."""
+    return {"placed": predicting.order_by_uncertainty(user=request.user, project_id=project_id)}
+
+
+@router.post("/label-projects/{project_id}/prelabel", response={201: dict[str, Any]})
+def prelabel(request: MemberRequest, project_id: int, payload: PrelabelIn) -> Status[dict[str, Any]]:
+    """Let a deployment propose answers, as a job."""
+    job = prelabeling.start_prelabel(
+        user=request.user, project_id=project_id, deployment_id=payload.deployment, limit=payload.limit,
+        reorder_after=payload.reorder, version=payload.version,
+    )  # fmt: skip
+    return Status(201, {"job": job.pk})

@@ -14,11 +14,13 @@ from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError
 from webapp.datasets.requests import MemberRequest
-from webapp.labeling import adjudicating, dashboard, gold, people, predicting, queries, reporting, reviewing
+from webapp.labeling import adjudicating, dashboard, gold, people, predicting, prelabeling, queries, reporting, reviewing
 from webapp.labeling.access import access_task, role_in
 from webapp.labeling.models import LabelProject, PredictionSource
 from webapp.labeling.reporting import FIGURE_NAMES
 from webapp.labeling.views import frame, project_of
+from webapp.serving.access import usable_deployments
+from webapp.serving.models import Health
 
 
 def _frame(request: MemberRequest, project: LabelProject, tab: str) -> dict[str, Any]:
@@ -146,6 +148,7 @@ def dashboard_page(request: MemberRequest, workspace: Workspace, project_id: int
         **_frame(request, project, "dashboard"),
         "numbers": dashboard.numbers(project),
         "counted": [field for field in project.schema["fields"] if field["type"] in queries.COUNTED],
+        "deployments": usable_deployments(request.user).filter(workspace=workspace, health=Health.READY).order_by("name"),
         "sources": PredictionSource.objects.filter(project=project).order_by("-pk")[:20],
     }
     return page(request, "labeling/dashboard.html", workspace, "labeling", charts=True, **context)
@@ -169,3 +172,17 @@ def tasks_reorder(request: MemberRequest, workspace: Workspace, project_id: int)
     placed = predicting.order_by_uncertainty(user=request.user, project_id=project.pk)
     messages.success(request, _("%(n)s tasks are in a new order, the least sure ones first.") % {"n": placed})
     return redirect(reverse("label_dashboard", args=[workspace.slug, project.pk]))
+
+
+@require_POST
+@workspace_page()
+def prelabel_start(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = project_of(request, workspace, project_id, Role.MANAGER)
+    job = prelabeling.start_prelabel(
+        user=request.user,
+        project_id=project.pk,
+        deployment_id=_number(request, "deployment"),
+        limit=_number(request, "limit"),
+        reorder_after=request.POST.get("reorder") == "1",
+    )
+    return redirect("job", workspace.slug, job.pk)

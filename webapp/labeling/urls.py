@@ -28,5 +28,6 @@ urlpatterns = [
     path("<int:project_id>/agreement/", flow_views.agreement_page, name="label_agreement"),
     path("<int:project_id>/dashboard/", flow_views.dashboard_page, name="label_dashboard"),
     path("<int:project_id>/dashboard/<str:name>/", flow_views.dashboard_figure, name="label_dashboard_figure"),
+    path("<int:project_id>/prelabel/", flow_views.prelabel_start, name="label_prelabel"),
     path("<int:project_id>/reorder/", flow_views.tasks_reorder, name="label_reorder"),
 ]

@@ -22,7 +22,6 @@ KINDS = {
     **dict.fromkeys((".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac"), "audio"),
     **dict.fromkeys((".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v"), "video"),
 }
-SUFFIXES = tuple(KINDS)
 _CHUNK = 1 << 20
 _QUARTER_TURNS = (5, 6, 7, 8)
 
@@ -30,13 +29,6 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 def kind_of(name: str) -> str | None:
     """image, audio or video by the name's ending; None for what is none of them."""
     return KINDS.get(PurePosixPath(name.lower()).suffix)
-
-
-def content_type(name: str) -> str:
-    """Of media only; everything else is bytes."""
-    if kind_of(name) is None:
-        return "application/octet-stream"
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)

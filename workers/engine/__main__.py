@@ -20,11 +20,10 @@ from workers.engine.choose import Loaded, load_engine, threads
 from workers.engine.engines.base import EngineError, Sampling
 from workers.engine.generation import Served
 from workers.engine.server import Server, listen, make_app, resident_bytes
+from workers.event_loop import new_event_loop
 from workers.program import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, die_with_parent, write_json
 from workers.spec.errors import UserError
 from workers.spec.serve import EngineRun
-
-NICENESS = 5
 
 
 def main(argv: list[str]) -> int:
@@ -44,7 +43,8 @@ def main(argv: list[str]) -> int:
         if not token:
             raise UserError("engine.no_token", "The variable {name} with the engine's token is not set.", name=run.token_env)
         listener = listen(run.host, run.port)
-        return asyncio.run(serve(run, load_engine(run), listener, token=token, started=started))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(serve(run, load_engine(run), listener, token=token, started=started))
     except UserError as error:
         return fail(run, error, EXIT_BAD_INPUT)
     except OSError as error:
@@ -67,8 +67,7 @@ def main(argv: list[str]) -> int:
 
 
 def be_polite(run: EngineRun) -> None:
-    """Training and the web share the machine: give way, and never spin while waiting for work."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    """Training and the web share the machine: never spin while waiting for work. What computes gives way to the web."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads(run)))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -4,8 +4,9 @@ Classification and multiple choice become a question and its answer. What cannot
 never dropped in silence.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,13 @@ class Dropped:
         self.counts[reason] += 1
         self.first.setdefault(reason, row[:300])
 
+    def as_dict(self) -> dict[str, Any]:
+        return {"counts": dict(self.counts), "first": self.first}
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "Dropped":
+        return cls(Counter(kept["counts"]), dict(kept["first"]))
+
     def report(self, program: Program) -> None:
         for reason, count in self.counts.items():
             program.sample("dropped", reason=reason, count=count, row=self.first[reason])
@@ -42,6 +50,12 @@ def conversation_of(record: Record, *, instruction: str | None, system_prompt: s
     if not any(message.role == "assistant" for message in messages):
         return "answer" if record.choices else "messages (an assistant turn)"
     return messages
+
+
+def batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    iterator = iter(records)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
 
 
 def encode_records(

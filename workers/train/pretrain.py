@@ -1,7 +1,6 @@
 """Pre-training, from scratch or continued: every token of every document is learnt."""
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ from workers.data.records import read_records
 from workers.data.templates import ChatTemplate, load_template
 from workers.program import Program
 from workers.spec.errors import UserError
-from workers.spec.record import Record
 from workers.spec.train import Architecture, PretrainSpec
 from workers.train import held_out, models, recipe
 from workers.train.adapters import merge_adapter
+from workers.train.examples import batches
 from workers.train.inputs import datasets_of, model_folder, model_input
 from workers.train.loop import Loop
 from workers.train.network import Network
@@ -22,6 +21,7 @@ from workers.train.objective import Answers
 from workers.train.output import publish_folder
 from workers.train.packing import Documents
 from workers.train.session import Session, parameter_count, run_job
+from workers.train.token_cache import tokenised
 
 BATCH_OF_TEXTS = 1000
 EXAMPLES_PER_STEP = 16
@@ -48,7 +48,12 @@ class PretrainJob:
         self.program.phase("loading")
         self.template = load_template(self.source)
         self.program.phase("tokenising")
-        documents, self.cut = _documents(self.program, self.spec, self.template)
+        settings = {"sequence_length": self.spec.sequence_length}
+        datasets = datasets_of(self.program.run)
+        documents, more = tokenised(
+            datasets, self.template.hash, settings, lambda: _documents(self.program, self.spec, self.template)
+        )
+        self.cut = int(more["cut"])
         self.documents, self.aside = held_out.split(documents, self.spec.held_out_fraction, self.spec.seed)
         self.program.phase("loading")
         model = _model(self.program, self.spec, self.template, self.base)
@@ -139,7 +144,7 @@ def _recipe(spec: PretrainSpec, documents: Documents, network: Network, *, conti
     )
 
 
-def _documents(program: Program, spec: PretrainSpec, template: ChatTemplate) -> tuple[Documents, int]:
+def _documents(program: Program, spec: PretrainSpec, template: ChatTemplate) -> tuple[Documents, dict[str, Any]]:
     """All documents in pieces of at most the sequence length, and how many had to be cut."""
     cut = 0
 
@@ -157,7 +162,7 @@ def _documents(program: Program, spec: PretrainSpec, template: ChatTemplate) -> 
         raise UserError(
             "pretrain.no_text", "The datasets hold no text to learn; pre-training needs records with “text” or “messages”."
         )
-    return documents, cut
+    return documents, {"cut": cut}
 
 
 def _token_lists(program: Program, template: ChatTemplate) -> Iterator[list[int]]:
@@ -165,7 +170,7 @@ def _token_lists(program: Program, template: ChatTemplate) -> Iterator[list[int]
     closing = [template.eos_token_id] if template.eos_token_id is not None else []
     total, done = sum(item.count for item in datasets_of(program.run)), 0
     for item in datasets_of(program.run):
-        for records in _batches(read_records(item.path)):
+        for records in batches(read_records(item.path), BATCH_OF_TEXTS):
             program.check_stop()
             plain = [record.text for record in records if record.text and not record.messages]
             # Special tokens that the tokenizer itself adds (a leading <s>) are what the base saw; keep them.
@@ -177,9 +182,3 @@ def _token_lists(program: Program, template: ChatTemplate) -> Iterator[list[int]
                     yield template.encode(record.messages, record.tools).token_ids + closing
             done += len(records)
             program.progress(done, max(total, done), unit="records")
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while batch := list(itertools.islice(iterator, BATCH_OF_TEXTS)):
-        yield batch

@@ -1,7 +1,7 @@
 """Supervised fine-tuning: the loss is on the assistant's tokens only. Full or LoRA; every knob may be left open."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from workers.data.templates import ChatTemplate, load_template
 from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.record import Record
-from workers.spec.run import ModelInput
+from workers.spec.run import DatasetInput, ModelInput
 from workers.spec.train import SftSpec
-from workers.train import examples, held_out, models, recipe, sampling
-from workers.train.examples import Dropped, Tokens
+from workers.train import examples, held_out, models, recipe, sampling, token_cache
+from workers.train.examples import Dropped, Tokens, batches
 from workers.train.inputs import datasets_of, model_folder
 from workers.train.loop import Loop
 from workers.train.network import Network
@@ -48,31 +48,47 @@ class SftJob:
     def prepare(self) -> None:
         self.program.phase("loading")
         self.template: ChatTemplate = load_template(self.folder)
-        records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
         how = {"instruction": self.spec.instruction, "system_prompt": self.spec.system_prompt}
-        first = self._first_examples(records, how)
+        kept = token_cache.is_kept(self._datasets, self.template.hash, how)
+        records = [] if kept else list(self._records())
+        first = self._first_examples(self._records() if kept else records, how)
         self.policy = Policy(self.session, self.spec.lora, self.template)
         core = self.policy.open_base()
         self.choices = self.policy.choose(core)
         self.choices["instruction"] = how["instruction"]
         self.network = self.policy.prepare(core, lambda network: self._examine_base(network, first))
         self.program.phase("tokenising")
-        encoded = examples.encode_records(self.program, self.template, records, self.dropped, **how)
+
+        def make() -> token_cache.Made:
+            encoded = examples.encode_records(self.program, self.template, records or list(self._records()), self.dropped, **how)
+            return Documents.of(encoded), self.dropped.as_dict()
+
+        encoded, dropped = token_cache.tokenised(self._datasets, self.template.hash, how, make)
+        self.dropped = Dropped.of(dropped)
         self._select(encoded, models.context_length(core))
 
-    def _first_examples(self, records: list[Record], how: dict[str, Any]) -> Documents:
+    @property
+    def _datasets(self) -> list[DatasetInput]:
+        return datasets_of(self.program.run)
+
+    def _records(self) -> Iterator[Record]:
+        for item in self._datasets:
+            yield from read_records(item.path)
+
+    def _first_examples(self, records: Iterable[Record], how: dict[str, Any]) -> Documents:
         """Show the first examples with their mask, and check that an answer's end is learnt."""
         usable: list[Tokens] = []
-        for start in range(0, len(records), FIRST_LOOK):
-            batch = records[start : start + FIRST_LOOK]
-            last = start + FIRST_LOOK >= len(records)
+        seen: list[Record] = []
+        for batch in batches(records, FIRST_LOOK):
+            seen += batch
             try:
                 usable = examples.encode_records(self.program, self.template, batch, Dropped(), **how)
                 break
             except UserError:
-                if last:
-                    # Once more over everything, for an error that counts all reasons.
-                    examples.encode_records(self.program, self.template, records, Dropped(), **how)
+                continue
+        if not usable:
+            # Once more over everything, for an error that counts all reasons.
+            examples.encode_records(self.program, self.template, seen, Dropped(), **how)
         for tokens in usable[:PREVIEWED]:
             self.program.sample("rendered", spans=examples.spans(self.template, tokens))
         stops = set(self.template.stop_token_ids)
@@ -117,26 +133,22 @@ class SftJob:
             )
         return unlearnt
 
-    def _select(self, encoded: list[Tokens], context: int) -> None:
+    def _select(self, encoded: Documents, context: int) -> None:
         """Leave out what is too long, set some aside, report what is there."""
-        lengths = np.array([len(ids) for ids, _ in encoded])
-        limit = self._max_length(lengths, context)
-        kept: list[Tokens] = []
-        for tokens in encoded:
-            if len(tokens[0]) <= limit:
-                kept.append(tokens)
-            else:
-                row = self.template.decode(tokens[0], skip_special_tokens=False)
-                self.dropped.add(f"longer than {limit} tokens", row)
+        limit = self._max_length(encoded.lengths, context)
+        for index in np.flatnonzero(encoded.lengths > limit):
+            row = encoded.tokens[encoded.starts[index] : encoded.starts[index] + 400].tolist()
+            self.dropped.add(f"longer than {limit} tokens", self.template.decode(row, skip_special_tokens=False))
         self.dropped.report(self.program)
-        if not kept:
+        fits = np.flatnonzero(encoded.lengths <= limit)
+        if not len(fits):
             raise UserError(
                 "sft.all_too_long",
                 "All {count} records are longer than {limit} tokens; shorten them or choose a model with a longer context.",
                 count=len(encoded),
                 limit=limit,
             )
-        documents = Documents.of(kept)
+        documents = encoded.select(fits)
         self.documents, self.aside = held_out.split(documents, self.spec.held_out_fraction, self.spec.seed)
         self.choices["max_length"] = limit
         self.program.sample(

@@ -1,5 +1,7 @@
 """The ground floor: paging, charts, storage, errors, events, the policy of every page."""
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ from django.test import Client
 
 from tests.websocket import WebSocket
 from webapp.accounts.models import AuditEntry, User, Workspace
-from webapp.core import charts, paging, processes, storage
+from webapp.core import charts, events, paging, processes, storage
 from webapp.core.consumers import EventsConsumer
 from webapp.core.errors import UserError
 from webapp.core.events import publish_async
@@ -126,6 +128,29 @@ async def test_member_hears_of_the_workspace_and_stranger_does_not(workspace: Wo
 
 
 @pytest.mark.django_db(transaction=True)
+def test_threads_of_a_worker_publish_from_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop and a connection for each event would cost a hundred times the event."""
+    loops, topics = set(), []
+
+    async def note(topic: str, **payload: Any) -> None:
+        loops.add(asyncio.get_running_loop())
+        topics.append((topic, payload))
+
+    publisher = events.Publisher()
+    monkeypatch.setattr(events, "publish_async", note)
+    monkeypatch.setattr(publisher, "is_wanted", True)
+    monkeypatch.setattr(events, "publisher", publisher)
+    threads = [threading.Thread(target=events.publish, args=(f"job.{number}",), kwargs={"n": number}) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(topics) == [(f"job.{number}", {"n": number}) for number in range(5)]
+    assert len(loops) == 1
+    loop = publisher.loop()
+    loop.call_soon_threadsafe(loop.stop)
+
+
 async def test_nobody_listens_without_logging_in() -> None:
     from django.contrib.auth.models import AnonymousUser
 

@@ -1,12 +1,15 @@
 """S6.3: a version becomes a cleaner one through the real job; funnel, examples, groups, downloads, access, both languages."""
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from tests.webapp.datasets.uploading import post
+from tests.webapp.datasets.uploading import import_file, post
+from tests.workers.data.processing.test_documents import LETTER, PAGE, docx, pdf
 from webapp.accounts.models import User, Workspace
 from webapp.core.errors import UserError
 from webapp.datasets import building, services
@@ -137,6 +140,32 @@ def test_preview_tells_what_each_stage_would_drop(
     }  # fmt: skip
     assert not Job.objects.exists()
     assert DatasetVersion.objects.count() == 2
+
+
+def test_documents_of_an_archive_become_text(alice_client: Client, workspace: Workspace) -> None:
+    """S6.3: a ZIP of PDF, DOCX and HTML is imported as files; processing reads them, and the files stay with the records."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("papers/bridge.pdf", pdf("The bridge was built by the town"))
+        archive.writestr("papers/letter.docx", docx(LETTER))
+        archive.writestr("pages/bridge.html", PAGE)
+        archive.writestr("pages/broken.pdf", b"%PDF-1.4 that is all")
+        archive.writestr("pages/note.txt", "一条短笔记".encode("gb18030"))
+    source = import_file(alice_client, workspace.slug, "documents.zip", buffer.getvalue(), name="Documents")
+    assert (source.state, source.count) == (VersionState.READY, 5)
+    preview = post(alice_client, f"/api/v1/versions/{source.pk}/process/preview", {}, status=200)
+    assert preview["stages"][0]["changes"] == {"file": 4}
+    made = run(alice_client, source, {})
+    found = {row.key: row.data for row in made.records.all()}
+    assert {key: data["text"].split("\n")[0] for key, data in found.items()} == {
+        "papers/bridge.pdf": "The bridge was built by the town",
+        "papers/letter.docx": "第一段 and more",
+        "pages/bridge.html": "桥",
+        "pages/note.txt": "一条短笔记",
+    }
+    assert found["papers/bridge.pdf"]["facets"]["source"] == "papers/bridge.pdf"
+    kept = found["papers/bridge.pdf"]["media"][0]["sha256"]
+    assert alice_client.get(f"/w/academy/data/versions/{made.pk}/media/{kept}").status_code == 200
 
 
 def form_values(client: Client, version: DatasetVersion) -> dict[str, Any]:

@@ -223,8 +223,7 @@ def test_weights_in_pickles_and_code_in_folders_are_refused(sft: Maker, base: Pa
         sft("code", model=tiny.model(folder)).here()
 
 
-@pytest.mark.parametrize("family", ["qwen2", "qwen3", "internlm3"])
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(("family", "method"), [("qwen3", "full"), ("internlm3", "lora")])
 def test_other_families_are_fine_tuned_and_saved(sft: Maker, base: Path, tmp_path: Path, family: str, method: str) -> None:
     """S8.5: tiny random models of other families go through the same program."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING

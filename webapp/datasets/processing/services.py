@@ -76,9 +76,10 @@ def checked(version: DatasetVersion, stages: Stages) -> Stages:
 
 
 def comparable_versions(version: DatasetVersion) -> tuple[list[DatasetVersion], list[int]]:
-    """What can be compared with, and which of it evaluation suites use (those first)."""
+    """What can be compared with, and which of it evaluation suites use (those first). Not the dataset's own versions:
+    nearly every record would be found in them."""
     ready = DatasetVersion.objects.filter(dataset__workspace=version.dataset.workspace_id, state=VersionState.READY)
-    ready = ready.exclude(pk=version.pk).select_related("dataset")
+    ready = ready.exclude(dataset=version.dataset_id).select_related("dataset")
     used = list(ready.filter(suites__isnull=False).distinct().order_by("-pk")[:OFFERED])
     evaluated = [item.pk for item in used]
     return [*used, *ready.exclude(pk__in=evaluated).order_by("-pk")[: OFFERED - len(used)]], evaluated

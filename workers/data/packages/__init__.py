@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from workers.data.archive import Archive
-from workers.data.media_files import kind_of
+from workers.data.media_files import is_document, kind_of
 from workers.data.packages import coco, tables, yolo
 from workers.data.packages.folder import FolderReading
 from workers.data.packages.members import DATA_SUFFIXES, MembersReading
@@ -30,7 +30,7 @@ def member_source(archive: Archive, name: str, encoding: str = "auto") -> Source
 
 def open_archive(archive: Archive, settings: Settings) -> Reading:
     """YOLO by its labels; else the data files that lie in it; else its media as they are."""
-    media = any(kind_of(name) for name in archive.members)
+    media = any(kind_of(name) or is_document(name) for name in archive.members)
     if settings.format == "yolo" or (settings.format == "auto" and media and yolo.recognises(archive)):
         return yolo.YoloReading(archive)
     data = [] if settings.format == "folder" else _data_files(archive, media)

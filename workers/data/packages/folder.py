@@ -1,4 +1,4 @@
-"""An archive of media alone: each file a record; its folder is its label, a text of the same name its caption."""
+"""An archive of media or documents alone: each file a record; its folder is its label, a text of the same name its caption."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -6,7 +6,7 @@ from typing import Any
 
 from workers.data.archive import Archive
 from workers.data.formats.base import Problem
-from workers.data.media_files import MediaSink, kind_of
+from workers.data.media_files import MediaSink, is_document, kind_of
 from workers.data.readings import Content, Reading
 from workers.data.source import MAX_LINE
 
@@ -21,6 +21,12 @@ def split_of(name: str) -> str | None:
     return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
 
 
+def files_of(archive: Archive) -> list[str]:
+    """The media; where there are none, the documents, among them texts."""
+    media = [name for name in archive.members if kind_of(name)]
+    return media or [name for name in archive.members if is_document(name) or name.lower().endswith((".txt", ".md"))]
+
+
 class FolderReading(Reading):
     format = "folder"
     container = "zip"
@@ -28,7 +34,7 @@ class FolderReading(Reading):
     def __init__(self, archive: Archive) -> None:
         super().__init__()
         self.archive = archive
-        self._names = sorted(name for name in archive.members if kind_of(name))
+        self._names = sorted(files_of(archive))
         self._done = 0
         folders = [PurePosixPath(name).parts[:-1] for name in self._names]
         self._common = 0
@@ -60,9 +66,10 @@ class FolderReading(Reading):
 
     def _fields(self, name: str) -> dict[str, Any]:
         assert self.archive is not None
-        kind = kind_of(name)
+        kind = kind_of(name) or "file"
+        modality = "text" if kind == "file" else kind
         shown = "/".join(PurePosixPath(name).parts[self._common :])
-        fields: dict[str, Any] = {"id": shown, "modality": kind, "media": [{"kind": kind, "name": shown}]}
+        fields: dict[str, Any] = {"id": shown, "modality": modality, "media": [{"kind": kind, "name": shown}]}
         below = self._below(name)
         if below and self._is_labelled:
             fields["label"] = below[-1]
@@ -70,7 +77,7 @@ class FolderReading(Reading):
         if first in SPLITS and "/" in shown:
             fields["extra"] = {"split": SPLITS[first]}
         caption = str(PurePosixPath(name).with_suffix(".txt"))
-        if caption in self.archive.members and self.archive.size(caption) <= MAX_LINE:
+        if caption != name and caption in self.archive.members and self.archive.size(caption) <= MAX_LINE:
             text = self.archive.head(caption, MAX_LINE).decode("utf-8", "replace").strip()
             if text:
                 fields["text"] = text

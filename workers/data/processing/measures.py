@@ -6,9 +6,10 @@ from collections import Counter
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _TOKEN = re.compile(rf"[{HAN}\u3040-\u30ff]|[^\W_{HAN}\u3040-\u30ff]+")
 _SPACE = re.compile(r"\s+")
-_WORDS = re.compile(r"[\w\s]")
-_MARKS = re.compile(r"""[.,;:!?'"()，。、；：！？“”‘’（）《》…—\-]""")
-_DIGIT = re.compile(r"\d")
+_WORDS = re.compile(r"[\w\s]+")
+_MARKS = re.compile(r"""[.,;:!?'"()，。、；：！？“”‘’（）《》…—\-]+""")
+_DIGITS = re.compile(r"\d+")
+_NO_LETTERS = re.compile(r"[\W\d_]+")
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。；、）)]{1,2000}", re.IGNORECASE)
 _SMALL = "the be to of and that have with is are was in for it this you as on not or"
 STOP_WORDS = frozenset(_SMALL.split())
@@ -30,7 +31,12 @@ def symbol_share(text: str) -> float:
 
 def digit_share(text: str) -> float:
     plain = _SPACE.sub("", text)
-    return len(_DIGIT.findall(plain)) / len(plain) if plain else 0.0
+    return sum(map(len, _DIGITS.findall(plain))) / len(plain) if plain else 0.0
+
+
+def letter_share(text: str) -> float:
+    plain = _SPACE.sub("", text)
+    return len(_NO_LETTERS.sub("", plain)) / len(plain) if plain else 0.0
 
 
 def url_share(text: str) -> float:
@@ -39,6 +45,8 @@ def url_share(text: str) -> float:
 
 def repeated_line_share(text: str) -> float:
     """Characters in lines that stand there before."""
+    if "\n" not in text:
+        return 0.0
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     seen: set[str] = set()
     repeated = total = 0
@@ -54,10 +62,12 @@ def repeated_ngram_share(words: list[str], n: int = 5) -> float:
     """Words that lie in a run of n which stood there before, over all words (as in the Gopher rules, Rae et al. 2021)."""
     if len(words) < 2 * n:
         return 0.0
+    runs = list(zip(*(words[start:] for start in range(n)), strict=False))
+    if len(set(runs)) == len(runs):
+        return 0.0
     seen: set[tuple[str, ...]] = set()
     covered = bytearray(len(words))
-    for start in range(len(words) - n + 1):
-        run = tuple(words[start : start + n])
+    for start, run in enumerate(runs):
         if run in seen:
             covered[start : start + n] = b"\x01" * n
         seen.add(run)

@@ -20,8 +20,6 @@ from workers.spec.processing import QualityStage
 
 BINS = 20
 _FLOOR = 0.05
-_LETTERS = re.compile(r"[^\W\d_]")
-_SPACE = re.compile(r"\s+")
 _GARBAGE = re.compile("\ufffd|锟斤拷|烫烫烫|屯屯屯|Ã[\u0080-\u00bf©¨¤¶¼±³¡]|â€[\u0080-\u00bfœ™“”˜¦]?|Â[\u00a0-\u00bf]")
 _SHORT = 60
 
@@ -54,14 +52,15 @@ def quality(text: str) -> float:
     """The score of a text, rounded to four digits."""
     sample = text[: measures.SAMPLED]
     tokens = measures.tokens(sample)
-    plain = len(_SPACE.sub("", sample))
+    plain = len("".join(sample.split()))
     if not plain:
         return 0.0
+    garbage = 0 if sample.isascii() else sum(map(len, _GARBAGE.findall(sample)))
     short = len(tokens) < _SHORT
     ramps = (
-        (3, _ramp(len(_LETTERS.findall(sample)) / plain, 0.30, 0.65)),
+        (3, _ramp(measures.letter_share(sample), 0.30, 0.65)),
         (3, _ramp(max(measures.repeated_ngram_share(tokens), measures.repeated_line_share(sample)), 0.60, 0.10)),
-        (3, _ramp(sum(map(len, _GARBAGE.findall(sample))) / plain, 0.02, 0.0)),
+        (3, _ramp(garbage / plain, 0.02, 0.0)),
         (2, 1.0 if short else _ramp(measures.variety(tokens), 0.05, 0.30)),
         (2, 1.0 if short else _ramp(measures.stop_words(tokens), 0, 4)),
         (1, _ramp(len(tokens), 0, 12)),

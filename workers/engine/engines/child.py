@@ -23,6 +23,8 @@ from workers.spec.errors import UserError
 from workers.spec.serve import WeightFormat
 
 PR_SET_PDEATHSIG = 1
+NICENESS = 5
+"""Computing gives way to whatever passes its tokens on: the engine's server, the worker, the web."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def start_child(recipe: Recipe) -> SteppedEngine:
 def main(descriptor: int) -> None:
     # The server decides when we end; its own end, however sudden, is ours.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     connection = Connection(descriptor)
