@@ -22,6 +22,8 @@ KINDS = {
     **dict.fromkeys((".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac"), "audio"),
     **dict.fromkeys((".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v"), "video"),
 }
+DOCUMENTS = (".pdf", ".docx", ".html", ".htm")
+"""Kept as files; the processing of a version turns them into text."""
 _CHUNK = 1 << 20
 _QUARTER_TURNS = (5, 6, 7, 8)
 
@@ -29,6 +31,10 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 def kind_of(name: str) -> str | None:
     """image, audio or video by the name's ending; None for what is none of them."""
     return KINDS.get(PurePosixPath(name.lower()).suffix)
+
+
+def is_document(name: str) -> bool:
+    return name.lower().endswith(DOCUMENTS)
 
 
 @dataclass(frozen=True, slots=True)
