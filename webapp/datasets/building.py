@@ -134,7 +134,7 @@ def fill(version: DatasetVersion, counted: Mapping[str, Any] | None = None) -> N
         index.finish()
     finally:
         index.discard()
-    opened = indexes.open_folder(indexes.index_folder(version.sha256))
+    opened = indexes.index_of(Path(settings.DATA_DIR, version.path), version.sha256)
     facets = opened.facets()
     kinds = {kind: count for kind, (count, _bytes) in facets["kind"].items()}
     finish(version, {**(counted or statistics.report()), "kinds": kinds, "facets": facets, "ranges": opened.ranges()})

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import UserError, translate
-from webapp.datasets import comparing, deriving, filtering, forms, services
+from webapp.datasets import comparing, deriving, filtering, forms, media, services
 from webapp.datasets.models import DatasetVersion, VersionState
 from webapp.datasets.record_views import frame, version_in
 from webapp.datasets.requests import MemberRequest
@@ -47,7 +47,7 @@ def version_compare(request: MemberRequest, workspace: Workspace, version_id: in
         context |= {
             "counts": [(name, names[name], found.counts[name]) for name in comparing.SHOWN],
             "same": found.counts["same"],
-            "differences": [(item, _pieces(item)) for item in found.items],
+            "differences": [(item, _pieces(item), _shown(version, other, item)) for item in found.items],
             "next_cursor": found.next_cursor,
             "shares": _shares(other, version),
         }
@@ -56,6 +56,11 @@ def version_compare(request: MemberRequest, workspace: Workspace, version_id: in
 
 def _pieces(item: comparing.Difference) -> list[Any]:
     return record_diff(item.old.data, item.new.data) if item.old and item.new else []
+
+
+def _shown(version: DatasetVersion, other: DatasetVersion, item: comparing.Difference) -> dict[str, Any]:
+    """The record as a page shows it, with its files from the version that holds them."""
+    return media.record_for_page(version, item.new.data) if item.new else media.record_for_page(other, item.row.data)
 
 
 def _shares(older: DatasetVersion, newer: DatasetVersion) -> list[dict[str, Any]]:
@@ -114,7 +119,10 @@ def _preview(request: MemberRequest, version: DatasetVersion, wanted: Any, field
         if error.status in {403, 404}:
             raise
         return {"preview_error": translate(error.template, error.params)}
-    samples = [(row, record_diff(row.data, after) if after else []) for row, after in found.pop("samples")]
+    samples = [
+        (row, record_diff(row.data, after) if after else [], media.record_for_page(version, row.data))
+        for row, after in found.pop("samples")
+    ]
     return {"preview": {**found, "samples": samples}}
 
 

@@ -29,9 +29,11 @@ class Difference:
     new: RecordRow | None
 
     @property
-    def row(self) -> RecordRow | None:
+    def row(self) -> RecordRow:
         """The newest there is."""
-        return self.new or self.old
+        row = self.new or self.old
+        assert row is not None
+        return row
 
 
 @dataclass(frozen=True)

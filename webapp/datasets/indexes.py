@@ -25,13 +25,18 @@ def open_index(version: DatasetVersion) -> "Index":
     """The index of a ready version; made again from the canonical file when it is missing or of an older format."""
     from webapp.datasets.building import version_path
 
-    path = version_path(version)
-    folder = index_folder(version.sha256)
+    return index_of(version_path(version), version.sha256)
+
+
+def index_of(path: Path, sha256: str) -> "Index":
+    """The index of a canonical file, built when there is none that can be read."""
+    folder = index_folder(sha256)
     try:
         return open_folder(folder)
     except (FileNotFoundError, ValueError, KeyError):
         open_folder.cache_clear()
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # of another format, or broken; a missing one may be on its way from another process
+            shutil.rmtree(folder, ignore_errors=True)
         build_index(path, folder)
         return open_folder(folder)
 

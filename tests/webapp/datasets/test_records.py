@@ -151,3 +151,14 @@ def test_strangers_get_no_facets(bob_client: Client, charlie_client: Client, cli
 def test_records_need_few_queries(alice_client: Client, version: DatasetVersion, django_assert_max_num_queries: Any) -> None:
     with django_assert_max_num_queries(6):
         alice_client.get(f"/api/v1/versions/{version.pk}/records?label=card&q=退货")
+
+
+def test_index_of_an_older_format_is_replaced_while_building(alice: User, version: DatasetVersion) -> None:
+    """The same content comes again after an update of the program."""
+    folder = indexes.index_folder(version.sha256)
+    (folder / "index.json").write_text(json.dumps({"format": 0}))
+    indexes.open_folder.cache_clear()
+    again = services.create_version_from_records(
+        user=alice, dataset_id=version.dataset_id, records=varied(200), origin="the same"
+    )
+    assert again.stats["facets"] == version.stats["facets"]
