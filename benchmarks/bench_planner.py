@@ -40,11 +40,18 @@ def configurations() -> Iterator[dict[str, Any]]:
     """Shapes × methods × lengths × passes, thinned to what one sitting can run."""
     full = itertools.product(("10M", "27M", "60M"), VOCABULARIES, ("full",), ((128, 1024, 1), (512, 2048, 1), (256, 1024, 2)))
     lora = itertools.product(("27M", "60M", "110M"), VOCABULARIES, ("lora",), ((128, 1024, 1), (512, 2048, 1)))
-    for number, (shape, vocabulary, method, (sequence, tokens, passes)) in enumerate((*full, *lora)):
-        precision = "float32" if number % 2 else "bfloat16"
+    more = (
+        ("27M", 32000, "qlora", (256, 1024, 1)),
+        ("60M", 4096, "qlora", (512, 2048, 1)),
+        ("27M", 4096, "full", (512, 2048, 1), True),
+        ("60M", 32000, "full", (256, 2048, 1), True),
+        ("60M", 32000, "lora", (512, 2048, 1), True),
+        ("110M", 32000, "lora", (256, 2048, 2), True),
+    )
+    for number, (shape, vocabulary, method, (sequence, tokens, passes), *checkpointing) in enumerate((*full, *lora, *more)):
         yield {
-            "shape": shape, "vocabulary": vocabulary, "method": method, "sequence": sequence,
-            "tokens": tokens, "passes": passes, "precision": precision,
+            "shape": shape, "vocabulary": vocabulary, "method": method, "sequence": sequence, "tokens": tokens,
+            "passes": passes, "precision": "float32" if number % 2 else "bfloat16", "checkpointing": bool(checkpointing),
         }  # fmt: skip
 
 
@@ -82,7 +89,12 @@ def run_file(folder: Path, case: dict[str, Any], base: Path, threads: int) -> Pa
     per_step = case["tokens"] * case["passes"]
     rows = max(24, 3 * per_step // case["sequence"])
     write_data(folder / "data.jsonl", case, rows)
-    optimisation = {"tokens_per_step": per_step, "micro_batch_tokens": case["tokens"], "precision": case["precision"]}
+    optimisation = {
+        "tokens_per_step": per_step,
+        "micro_batch_tokens": case["tokens"],
+        "precision": case["precision"],
+        "gradient_checkpointing": "on" if case["checkpointing"] else "off",
+    }
     spec = {
         "name": "bench", "base_model": 1, "datasets": [1], "method": case["method"], "epochs": 1, "held_out_fraction": 0,
         "optimisation": optimisation, "saving": {"every_seconds": 10_000},
@@ -139,6 +151,7 @@ def predicted(case: dict[str, Any], shape: ModelShape) -> Any:
         tokens=case["tokens"],
         passes=case["passes"],
         precision=case["precision"],
+        checkpointing=case["checkpointing"],
         stored_bytes=4,
     )
     return predict_memory(shape, plan)

@@ -9,7 +9,7 @@ from workers.planner.memory import predict_memory
 from workers.planner.plan import TrainingPlan
 from workers.planner.recipes import fitting_recipe, judge, next_down
 from workers.planner.serving import ServingPlan, kv_bytes, nominal_weight_bytes, predict_serving, requests_at_once
-from workers.planner.shape import KNOWN, shape_from_config
+from workers.planner.shape import KNOWN, ModelShape, shape_from_config
 from workers.planner.timing import Speed, predict_time
 
 INTERNLM, LLAMA = KNOWN["InternLM-7B"], KNOWN["Llama-2-7B"]
@@ -143,3 +143,15 @@ def test_a_100_teraflops_card_anchors_the_time() -> None:
     plan = TrainingPlan(method="full", sequence=4096, tokens=4096, passes=4, device="cuda")
     found = predict_time(LLAMA, plan, Speed.of_card(CARDS["A100 80G"]), 1e6)
     assert found.tokens_per_second == pytest.approx(3600, rel=0.34)
+
+
+@pytest.mark.parametrize(
+    ("precision", "cores", "measured"),
+    [("float32", 1, 1160), ("float32", 2, 2247), ("bfloat16", 1, 2552), ("bfloat16", 2, 4464)],
+)
+def test_time_on_a_processor_from_its_calibration(precision: str, cores: int, measured: float) -> None:
+    """Tokens per second measured on a 10 M model whose machine was calibrated at 107 and 490 GFLOP/s for each core."""
+    small = ModelShape("10M", 320, 7, 5, 5, 864, 4096, tied=True)
+    speed = Speed(float32=106.0 * cores, bfloat16=490.0 * cores, bandwidth=10.0 + 5 * (cores - 1))
+    plan = TrainingPlan(method="full", sequence=512, tokens=4096, precision=precision)  # type: ignore[arg-type]
+    assert predict_time(small, plan, speed, 1e6).tokens_per_second == pytest.approx(measured, rel=0.15)

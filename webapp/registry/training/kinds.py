@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -53,6 +54,11 @@ def training_inputs(job: Job) -> dict[str, Any]:
     if job.spec.get("tokenizer") is not None:
         inputs["tokenizer"] = model_input(spec_model(job, "tokenizer"))
     return inputs
+
+
+def training_environment(job: Job) -> dict[str, str]:
+    """Tokens of a dataset are kept for later runs with the same tokenizer and template."""
+    return {"SHUYUAN_CACHE": str(settings.DATA_DIR / "cache" / "tokens")}
 
 
 def training_finished(job: Job) -> None:
@@ -159,6 +165,7 @@ for _name, _label, _spec, _icon, _curves in TRAINING_KINDS:
             curves=_curves,
             partial="training/_run.html",
             context=run_context,
+            environment=training_environment,
         )
     )
 register(

@@ -43,9 +43,11 @@ PRESETS = (
     _preset("tiny", _("Tiny"), "cpu", 128, 512, hidden_size=128, layers=4, heads=4),
     _preset("small", _("Small"), "cpu", 256, 1024, hidden_size=320, layers=7, heads=5),
     _preset("medium", _("Medium"), "cpu", 512, 1024, hidden_size=512, layers=8, heads=8),
-    _preset("light", _("Light"), "cuda", 1024, 2048, hidden_size=768, layers=12, heads=12),
-    _preset("middle", _("Middle"), "cuda", 2048, 4096, hidden_size=1024, layers=24, heads=16, kv_heads=8),
-    _preset("heavy", _("Heavy"), "cuda", 4096, 4096, hidden_size=2048, layers=22, heads=32, kv_heads=4, intermediate_size=5632),
+    _preset("light", _("Light (GPU)"), "cuda", 1024, 2048, hidden_size=768, layers=12, heads=12),
+    _preset("middle", _("Medium (GPU)"), "cuda", 2048, 4096, hidden_size=1024, layers=24, heads=16, kv_heads=8),
+    _preset(
+        "heavy", _("Heavy (GPU)"), "cuda", 4096, 4096, hidden_size=2048, layers=22, heads=32, kv_heads=4, intermediate_size=5632
+    ),
 )
 
 

@@ -90,7 +90,7 @@ def charts_of(kind: str) -> dict[str, Any]:
         "margin": gettext("Lead"),
         "learning_rate": gettext("Learning rate"),
         "tokens_per_second": gettext("Tokens per second"),
-        "mfu": gettext("Share of the machine's peak (MFU)"),
+        "mfu": gettext("MFU"),
         "teraflops": gettext("TFLOP/s"),
         "grad_norm": gettext("Gradient norm"),
         "answer_tokens": gettext("Tokens of an answer"),
