@@ -101,6 +101,8 @@ class Builder {
       h("div.card", {}, h("div.card-body", {}, this.editor.element)),
     );
     this.host.append(this.preview.element);
+    this.button = this.form.querySelector("button:not([type])");
+    this.button.disabled = true;
     this.form.addEventListener("submit", () => (this.form.elements.questions.value = JSON.stringify(this.editor.schema)));
     // Enter in a setting goes on editing; it does not make the project.
     this.editor.element.addEventListener("keydown", (event) => event.key === "Enter" && event.target.matches("input") && event.preventDefault());
@@ -118,6 +120,7 @@ class Builder {
 
   showPresets(presets) {
     const all = [...presets, { name: "", title: t("builder.from_nothing"), description: t("builder.from_nothing_text"), schema: { fields: [] } }];
+    this.button.disabled = false;
     const isBack = Boolean(this.questions?.fields);
     replace(this.presets, all.map((preset, at) => {
       const box = h("input.form-check-input", { type: "radio", name: "preset", value: preset.name, checked: at === 0 && !isBack });

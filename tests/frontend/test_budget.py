@@ -27,7 +27,7 @@ def scripts_of(name: str, chunks: dict[str, dict[str, object]]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("island", ["chart", "upload", "label", "chat"])
+@pytest.mark.parametrize("island", ["chart", "upload", "label", "builder", "chat"])
 def test_page_scripts_stay_under_the_budget(island: str) -> None:
     chunks = manifest()
     files = scripts_of("app.js", chunks) | scripts_of("theme.js", chunks) | scripts_of(f"{island}.js", chunks)

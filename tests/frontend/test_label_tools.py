@@ -2,11 +2,14 @@
 
 import re
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.frontend.conftest import Fake
+from tests.frontend.fake_tools import records, schema
+from webapp.labeling.schema import checked_schema, checked_value
 
 pytestmark = pytest.mark.e2e
 
@@ -22,9 +25,11 @@ def press(page: Page, *keys: str) -> None:
 
 
 def submitted(page: Page, fake: Fake, *keys: str) -> list[dict[str, Any]]:
-    """Press the keys, submit, and give what the server got."""
+    """Press the keys, submit, and give what the server got; the product's own checks take it as it is."""
+    tool = parse_qs(urlsplit(page.url).query)["tool"][0]
     press(page, *keys, "Control+Enter")
     done: list[dict[str, Any]] = fake.until(lambda state: state["done"])["done"]["1"]
+    assert checked_value(checked_schema(schema(tool)), done, records(tool)[0]) == done
     return done
 
 
