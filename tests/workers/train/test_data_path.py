@@ -43,9 +43,19 @@ def learnt_text(run: tiny.Run, learnt: bool = True) -> str:
     return "".join(span["text"] for span in run.samples("rendered")[0]["spans"] if span["train"] == learnt)
 
 
-def test_calls_are_learnt_and_observations_are_not(sft: Maker) -> None:
+def copy_of(base: Path, folder: Path, **config: Any) -> Path:
+    folder.mkdir()
+    for file in base.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(facts | config), encoding="utf-8")
+    return folder
+
+
+def test_calls_are_learnt_and_observations_are_not(sft: Maker, base: Path, tmp_path: Path) -> None:
     """S8.2: tools stand in the prompt, the call and the answer are learnt, what the tool said is not."""
-    run = sft(rows=[asking_a_tool(number) for number in range(12)], **QUICK)
+    long = copy_of(base, tmp_path / "long", max_position_embeddings=1024)
+    run = sft(model=tiny.model(long), rows=[asking_a_tool(number) for number in range(12)], **QUICK)
     run.here()
     learnt, rest = learnt_text(run), learnt_text(run, learnt=False)
     assert '"get_weather"' in learnt
@@ -71,10 +81,7 @@ def test_turns_marked_not_to_be_learnt_are_not(sft: Maker) -> None:
 
 def test_a_template_without_generation_marks_learns_the_same_tokens(sft: Maker, base: Path, tmp_path: Path) -> None:
     """N3: where the template marks nothing, the answers are found by rendering; nothing is masked in silence."""
-    plain = tmp_path / "plain"
-    plain.mkdir()
-    for file in base.iterdir():
-        (plain / file.name).write_bytes(file.read_bytes())
+    plain = copy_of(base, tmp_path / "plain")
     template = (base / "chat_template.jinja").read_text(encoding="utf-8")
     bare = template.replace("{%- generation %}", "").replace("{%- endgeneration %}", "")
     bare = bare.replace("{% generation %}", "").replace("{% endgeneration %}", "")
@@ -86,10 +93,7 @@ def test_a_template_without_generation_marks_learns_the_same_tokens(sft: Maker, 
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(sft: Maker, base: Path, tmp_path: Path) -> None:
-    wide = tmp_path / "wide"
-    wide.mkdir()
-    for file in base.iterdir():
-        (wide / file.name).write_bytes(file.read_bytes())
+    wide = copy_of(base, tmp_path / "wide")
     tokenizer = json.loads((wide / "tokenizer.json").read_text(encoding="utf-8"))
     token = {**tokenizer["added_tokens"][-1], "id": 5000, "content": "<|one-too-many|>"}
     tokenizer["added_tokens"].append(token)
@@ -179,8 +183,8 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_weights_before_it
         return original(self, *given) if len(calls) < 4 else float("nan")
 
     monkeypatch.setattr(Network, "learn", learn)
-    run = sft(method="full", optimisation={"tokens_per_step": 256})
-    with pytest.raises(UserError, match="At step 4 .* begin with “<|im_start|>user") as raised:
+    run = sft(method="full", optimisation={"tokens_per_step": 256, "micro_batch_tokens": 4096})
+    with pytest.raises(UserError, match=r"At step 4 .* begin with “user\nWhere is") as raised:
         run.here()
     assert raised.value.code == "train.loss_not_finite"
     assert run.events("checkpoint")[-1]["step"] == 3
