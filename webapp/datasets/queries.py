@@ -82,11 +82,12 @@ def list_records(
 ) -> RecordPage:
     """The records of a ready version that pass a filter; the last page costs what the first does."""
     version = access_version(user, version_id)
-    return page_of(version, wanted or RecordFilter(), after=_rank(cursor), limit=max(1, min(limit, MAXIMUM_LIMIT)))
+    return page_of(version, wanted or RecordFilter(), cursor=cursor, limit=max(1, min(limit, MAXIMUM_LIMIT)))
 
 
-def page_of(version: DatasetVersion, wanted: RecordFilter, *, after: int = -1, limit: int = 50) -> RecordPage:
-    """`list_records` of a version that the caller may see."""
+def page_of(version: DatasetVersion, wanted: RecordFilter, *, cursor: str | None = None, limit: int = 50) -> RecordPage:
+    """`list_records` of a version that the caller has been let see."""
+    after = _rank(cursor)
     if version.state != VersionState.READY:
         return RecordPage([], None, total=0, start=0)
     found = open_index(version).page(wanted, after=after, limit=limit)

@@ -60,9 +60,7 @@ def version_page(request: MemberRequest, workspace: Workspace, version_id: int) 
         answer["HX-Refresh"] = "true"
         return answer
     wanted = filtering.from_query(request.GET)
-    found = queries.list_records(
-        user=request.user, version_id=version.pk, wanted=wanted, cursor=request.GET.get("cursor"), limit=PAGE_ROWS
-    )
+    found = queries.page_of(version, wanted, cursor=request.GET.get("cursor"), limit=PAGE_ROWS)
     context = {
         **frame(request, workspace, version, "records"),
         "found": found,
