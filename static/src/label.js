@@ -246,7 +246,8 @@ class Labeller {
   showReason({ reason, next_free_at: free }) {
     const known = ["done", "all_leased", "none_assigned", "paused"].includes(reason) ? reason : "done";
     const minutes = free ? Math.max(1, Math.ceil((new Date(free) - Date.now()) / 60_000)) : 1;
-    this.showEmpty(t(`label.empty_${known}`), t(`label.empty_${known}_text`, { minutes }));
+    if (this.host.dataset.mode) this.showEmpty(t("tool.nothing_waits"), t("tool.nothing_waits_text"));
+    else this.showEmpty(t(`label.empty_${known}`), t(`label.empty_${known}_text`, { minutes }));
     if (known === "all_leased") this.retry = setTimeout(() => this.load(() => this.session.next()), LEASED_RETRY);
   }
 

@@ -175,15 +175,17 @@ export class SchemaEditor {
   }
 
   /** Show an error of the server at the question and the setting that it is about; false when it is about neither. */
-  complain(message, { place = "", field: named = "", name = "" } = {}) {
+  complain(sentence, { place = "", field: named = "", name = "", reason = "" } = {}) {
     const parts = String(place).split(".");
     let at = parts[0] === "fields" ? Number(parts[1]) : -1;
     if (at < 0 && (named || name)) at = this.fields.findLastIndex((field) => [field.label, field.name].includes(named || name) || (name && JSON.stringify(field).includes(JSON.stringify(name))));
     if (!(at >= 0 && at < this.fields.length)) return false;
     if (this.asJson) {
-      this.sayJson(message);
+      this.sayJson(sentence);
       return true;
     }
+    // Beside its setting the reason says enough, without the path.
+    const message = reason ? `${reason[0].toUpperCase()}${reason.slice(1)}` : sentence;
     this.open = at;
     this.draw();
     const card = this.cards[at];
@@ -192,7 +194,8 @@ export class SchemaEditor {
     trouble.hidden = false;
     // "fields.0.choice.choices.1.value": the third part is the kind
     const path = parts.slice(2).filter((part, index) => !(index === 0 && part === this.fields[at].type)).join(".");
-    const box = path && [...card.querySelectorAll("[data-path]")].find((one) => path === one.dataset.path || path.startsWith(`${one.dataset.path}.`));
+    const controls = [...card.querySelectorAll("[data-path]")];
+    const box = path && (controls.find((one) => path === one.dataset.path || path.startsWith(`${one.dataset.path}.`)) ?? controls.find((one) => one.dataset.path.startsWith(`${path}.`)));
     box?.classList.add("is-invalid");
     box?.closest("details")?.setAttribute("open", "");
     (box ?? card.querySelector(".question-open")).focus();
