@@ -7,12 +7,14 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from tests.webapp.registry.conftest import make_version
 from webapp.accounts.models import User, Workspace
 from webapp.core.errors import UserError
 from webapp.datasets.models import DatasetVersion
 from webapp.jobs.models import Job, JobEvent, MetricPoint, State
 from webapp.registry.models import Model, RunNote
 from webapp.registry.training import lighter, throughput
+from workers.spec.record import Message, Record
 from workers.spec.train import SftSpec
 
 pytestmark = pytest.mark.django_db
@@ -135,3 +137,51 @@ def test_other_failures_get_no_recipe(
     assert "The memory was not enough" not in text(alice_client.get(f"{HERE}/jobs/{job.pk}/"))
     with pytest.raises(UserError, match="no lighter recipe"):
         lighter.start_lighter(user=alice, job_id=job.pk)
+
+
+def test_an_earlier_run_fills_the_form(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion
+) -> None:
+    spec = {"method": "lora", "lora": {"rank": 5}, "optimisation": {"learning_rate": 0.002}, "sample_prompts": ["Hello?"]}
+    job = make_run(workspace, tiny, conversations, name="Again", spec=spec)
+    assert f"new/sft/?from={job.pk}" in text(alice_client.get(f"{HERE}/jobs/{job.pk}/"))
+    shown = text(alice_client.get(f"{HERE}/training/new/sft/?from={job.pk}"))
+    assert 'name="lora.rank" value="5"' in shown
+    assert 'name="optimisation.learning_rate" value="0.002"' in shown
+    assert "Hello?" in shown
+    assert '<option value="lora" selected>' in shown
+    assert alice_client.get(f"{HERE}/training/new/pretrain/?from={job.pk}").status_code == 404
+
+
+def test_the_api_of_runs_and_sweeps(
+    alice_client: Client, charlie_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion
+) -> None:
+    job = make_run(workspace, tiny, conversations, name="One", result=finished(1000.0))
+    body = {"text": "Good.", "tags": ["a", "b"]}
+    address = f"/api/v1/training/runs/{job.pk}/note"
+    assert charlie_client.put(address, body, "application/json").status_code == 404
+    assert alice_client.put(address, body, "application/json").json()["tags"] == ["a", "b"]
+    speeds = alice_client.get("/api/v1/workspaces/academy/training/throughput").json()
+    assert speeds["runs"][0]["tokens_per_second"] == 1000.0
+    settings = {"name": "Try", "base_model": tiny.pk, "datasets": [conversations.pk]}
+    sweep = alice_client.post(
+        "/api/v1/workspaces/academy/training/sft/sweeps", {"settings": settings, "axes": {"seed": "1, 2, 3"}}, "application/json"
+    )
+    assert sweep.status_code == 202, sweep.content
+    number = sweep.json()["id"]
+    assert [item["id"] for item in alice_client.get("/api/v1/workspaces/academy/sweeps").json()["items"]] == [number]
+    assert len(alice_client.get(f"/api/v1/sweeps/{number}").json()["runs"]) == 3
+    assert charlie_client.get(f"/api/v1/sweeps/{number}").status_code == 404
+    cancelled = alice_client.post(f"/api/v1/sweeps/{number}/cancel").json()
+    assert {run["state"] for run in cancelled["runs"]} == {"cancelled"}
+    assert alice_client.post(f"/api/v1/training/runs/{job.pk}/lighter").status_code == 409
+
+
+def test_tool_calls_are_counted_before_the_start(alice: User, workspace: Workspace, alice_client: Client, tiny: Model) -> None:
+    """S8.2: fine-tuning on tool calls is seen before it starts."""
+    call = {"id": "1", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Rome"}}}
+    turns = [Message(role="user", content="Rain in Rome?"), Message(role="assistant", content="", tool_calls=[call])]
+    version = make_version(alice, workspace, "Tools", [Record(id="t", messages=turns)])
+    shown = text(alice_client.get(f"{HERE}/training/check/sft/", {"datasets": version.pk, "base_model": tiny.pk}))
+    assert "One of them calls tools" in shown
+    assert "get_weather" in shown

@@ -28,6 +28,8 @@ class Check:
     usable: int = 0
     missing: Counter[str] = field(default_factory=Counter)
     row: str = ""
+    with_tools: int = 0
+    """Usable records in which a tool is called: those calls are learnt as well (S8.2)."""
 
     @property
     def worst(self) -> str:
@@ -76,6 +78,7 @@ def check_version(version: DatasetVersion, kind: str, loss: str = "") -> Check:
         lacking = missing_field(record, check.kind)
         if not lacking:
             check.usable += 1
+            check.with_tools += any(message.tool_calls for message in record.messages or [])
             continue
         check.missing[lacking] += 1
         check.row = check.row or row_text(record)

@@ -10,8 +10,10 @@ from django.utils.translation import gettext, gettext_lazy
 from pydantic import ValidationError
 
 from webapp.accounts.models import Workspace
+from webapp.core.errors import NotFound
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import DatasetVersion, VersionState
+from webapp.jobs.models import Job
 from webapp.registry.models import Model, ModelKind
 from webapp.registry.queries import ready_models
 from webapp.registry.registering import free_name
@@ -19,7 +21,16 @@ from webapp.registry.services import TRAINABLE
 from webapp.registry.training.checks import first_records, missing_field, what_is_needed
 from webapp.registry.training.presets import offered
 from webapp.registry.training.services import TOKENIZER_SOURCES, TUNING, spec_class
-from webapp.registry.training.spec_fields import Group, SpecField, form_groups, mark_errors, own_field, read_form
+from webapp.registry.training.spec_fields import (
+    Group,
+    SpecField,
+    flattened,
+    form_groups,
+    mark_errors,
+    own_field,
+    read_form,
+    text_of,
+)
 from webapp.registry.training.wording import LONG_CHOICES
 from workers.spec.base import Spec
 
@@ -67,6 +78,16 @@ def with_recipe(posted: QueryDict) -> Mapping[str, str]:
     """What was posted, with the settings of a recipe that a button brought (`apply`: settings as a query string)."""
     values = {name: str(value) for name, value in posted.items()}
     return values | dict(parse_qsl(values.pop("apply", "")))
+
+
+def as_given(job: Job, kind: str) -> dict[str, str]:
+    """The settings of an earlier run as a form would post them: to change some and run it again."""
+    if job.kind != kind:
+        raise NotFound
+    values = {name: text_of(value) for name, value in flattened(job.spec).items() if value is not None}
+    values["datasets"] = str(next(iter(job.spec.get("datasets", [])), ""))
+    values["name"] = free_name(job.workspace, str(job.spec.get("name") or job.name))
+    return values
 
 
 class TrainingForm:

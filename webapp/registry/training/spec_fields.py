@@ -91,7 +91,7 @@ def _field(path: str, info: FieldInfo) -> SpecField:
         label=label_of(path),
         help=_help(path, name, info),
         control=_control(plain),
-        default=_text(default),
+        default=text_of(default),
         placeholder=gettext(HELP["automatic"]) if default is None else "",
         minimum=str(limits.get("ge", limits.get("gt", ""))),
         maximum=str(limits.get("le", limits.get("lt", ""))),
@@ -119,7 +119,7 @@ def _control(plain: Any) -> Control:
     return "text"
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -49,7 +49,10 @@ def run_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 @workspace_page(role=Role.MANAGER)
 def run_new(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResponse:
     """The form of one kind of run; everything is filled in sensibly, so that Start works at once."""
-    form = forms.TrainingForm(workspace, kind, forms.with_recipe(request.POST if request.method == "POST" else request.GET))
+    given = forms.with_recipe(request.POST if request.method == "POST" else request.GET)
+    if (origin := forms.number(request.GET.get("from"))) is not None:
+        given = {**forms.as_given(find_run(request, workspace, origin), kind), **given}
+    form = forms.TrainingForm(workspace, kind, given)
     status = 200
     if request.method == "POST" and "apply" not in request.POST:
         try:
@@ -67,7 +70,6 @@ def run_new(request: HttpRequest, workspace: Workspace, kind: str) -> HttpRespon
         except UserError as error:
             form.errors.append(translate(error.template, error.params))
             status = 422
-    given = request.POST if request.method == "POST" else request.GET
     response = page(request, "training/new.html", workspace, "training", **form_context(form, kind, given))
     response.status_code = status
     return response
