@@ -30,8 +30,14 @@ def preview_upload(
     )
     found["errors"] = [{**row, "message": translate(row["template"], row["params"])} for row in found["errors"]]
     found["records"] = [_cut(record) for record in found["records"]]
-    found["kinds"] = sorted({record_kind(record) for record in found["records"]})
+    found["kinds"] = sorted({_kind(record) for record in found["records"]})
     return found
+
+
+def _kind(record: Mapping[str, Any]) -> str:
+    """What a record is for; of mere media what they are."""
+    kind = record_kind(dict(record))
+    return str(record.get("modality", kind)) if kind == "text" and record.get("media") else kind
 
 
 def _cut(value: Any) -> Any:

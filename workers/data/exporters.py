@@ -53,13 +53,9 @@ def _cells(record: dict[str, Any]) -> list[str]:
     return cells
 
 
-def _nothing(counts: Counts) -> Iterator[Loss]:
-    return iter(())
-
-
 WRITERS: tuple[Writer, ...] = (
-    Writer("jsonl", "JSON Lines", ".jsonl", _canonical, _nothing),
-    Writer("csv", "CSV", ".csv", _table, _nothing),
+    Writer("jsonl", "JSON Lines", ".jsonl", _canonical, column_losses),
+    Writer("csv", "CSV", ".csv", _table, column_losses),
     Writer("parquet", "Parquet", ".parquet", parquet, column_losses),
     Writer("huggingface", "Hugging Face datasets", ".zip", huggingface, column_losses),
     Writer("alpaca", "Alpaca", ".json", json_list(alpaca_rows), partial(conversation_losses, "alpaca")),

@@ -127,3 +127,34 @@ def test_preview_of_an_archive_tells_what_it_holds(alice_client: Client, workspa
     assert [row["code"] for row in found["errors"]] == ["record.outside_archive"]
     page = alice_client.get(reverse("dataset_import", args=[workspace.slug]) + f"?upload={upload}")
     assert "40 × 20" in page.content.decode()
+
+
+def test_regions_are_drawn_on_their_picture_and_annotations_told_in_words(alice_client: Client, workspace: Workspace) -> None:
+    box = {"id": "1", "kind": "box", "x": 1, "y": 2.5, "w": 10, "h": 5, "label": "<b>cat</b>", "rotation": 30}
+    triangle = {"id": "2", "kind": "polygon", "points": [[0, 0], [5, 0], [5, 5]], "label": "dog"}
+    row = {
+        "id": "1",
+        "modality": "image",
+        "media": [{"kind": "image", "name": "1.jpg"}],
+        "annotations": [
+            {"q": "places", "type": "regions", "value": {"image": {"w": 40, "h": 20}, "regions": [box, triangle]}},
+            {"q": "order", "type": "ranking", "value": [["A"], ["B", "C"]]},
+            {
+                "q": "talk",
+                "type": "segments",
+                "value": [{"id": "s", "start_ms": 0, "end_ms": 1500, "label": "Ann", "text": "hi"}],
+            },
+            {"q": "odd", "type": "spans", "value": 3},
+        ],
+    }
+    content = packed({"records.jsonl": json.dumps(row).encode(), "1.jpg": PICTURE})
+    version = import_file(alice_client, workspace.slug, "a.zip", content, name="Regions")
+    page = alice_client.get(reverse("dataset_record", args=[workspace.slug, version.pk, 0])).content.decode()
+    assert 'viewBox="0 0 40 20"' in page
+    assert '<rect x="1" y="2.5" width="10" height="5" transform="rotate(30)"><title>&lt;b&gt;cat&lt;/b&gt;</title>' in page
+    assert 'points="0,0 5,0 5,5"' in page
+    for words in ("1. &lt;b&gt;cat", "A &gt; B = C", "0–1.5 s  Ann  hi"):
+        assert words in page
+    assert [loss["code"] for loss in alice_client.get(f"/api/v1/versions/{version.pk}/losses").json()["formats"]["csv"]] == [
+        "no_files_within"
+    ]
