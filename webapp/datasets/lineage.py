@@ -14,6 +14,7 @@ from webapp.datasets.models import DatasetVersion
 from webapp.jobs.models import ALIVE, Job
 
 LISTED = 20
+GENERATIONS = 12
 OWN_PARTS = {"records"}
 PAGES = {"label_projects": "label_project", "models": "model", "suites": "suite", "children": "dataset_version"}
 """Accessor on a version → name of the page of one such thing (arguments: workspace slug, id)."""
@@ -34,6 +35,18 @@ def uses(versions: Sequence[DatasetVersion]) -> list[Use]:
     for relation in _relations():
         for thing in _users(relation, versions):
             found.append(Use(str(relation.get_accessor_name()), str(thing), _url(relation, thing, versions[0])))
+    return found
+
+
+def ancestors(version: DatasetVersion) -> list[DatasetVersion]:
+    """The versions that it descends from, the nearest first, at most GENERATIONS."""
+    found: list[DatasetVersion] = []
+    seen, parent_id = {version.pk}, version.parent_id
+    while parent_id and parent_id not in seen and len(found) < GENERATIONS:
+        seen.add(parent_id)
+        parent = DatasetVersion.objects.select_related("dataset").get(pk=parent_id)
+        found.append(parent)
+        parent_id = parent.parent_id
     return found
 
 

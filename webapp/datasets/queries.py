@@ -97,6 +97,16 @@ def page_of(version: DatasetVersion, wanted: RecordFilter, *, cursor: str | None
     return RecordPage(items, following, previous, last, found.total, found.start)
 
 
+def neighbours(version: DatasetVersion, wanted: RecordFilter, position: int) -> tuple[int | None, int | None, int, int]:
+    """Positions before and after a record, its number and the number of all, within the filter when it chooses the record."""
+    if not wanted.is_empty or wanted.sort:
+        found = open_index(version).neighbours(wanted, position)
+        if found is not None:
+            return found
+    following = position + 1 if position + 1 < version.count else None
+    return (position - 1 if position else None), following, position + 1, version.count
+
+
 def _rank(cursor: str | None) -> int:
     rank = decode(cursor) if cursor else -1
     if not isinstance(rank, int) or isinstance(rank, bool) or not -1 <= rank < 1 << 62:

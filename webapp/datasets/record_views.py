@@ -16,7 +16,7 @@ from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound
 from webapp.datasets import exports, figures, filtering, forms, media, queries, saved_views
 from webapp.datasets.access import access_version
-from webapp.datasets.lineage import uses
+from webapp.datasets.lineage import ancestors, uses
 from webapp.datasets.models import DatasetVersion, RecordRow, VersionState
 from webapp.datasets.requests import MemberRequest
 from workers.data.exporters import FORMATS, LABELS
@@ -92,26 +92,36 @@ def version_overview(request: MemberRequest, workspace: Workspace, version_id: i
     version = version_in(request, workspace, version_id)
     if version.state != VersionState.READY:
         return redirect("dataset_version", workspace.slug, version.pk)
-    context = {**frame(request, workspace, version, "overview"), "uses": uses([version]), "by": request.GET.get("by", "")}
+    context = {
+        **frame(request, workspace, version, "overview"),
+        "uses": uses([version]),
+        "ancestors": ancestors(version),
+        "by": request.GET.get("by", ""),
+    }
     return page(request, "datasets/overview.html", workspace, "datasets", charts=True, **context)
 
 
 @require_safe
 @workspace_page()
 def record_page(request: MemberRequest, workspace: Workspace, version_id: int, position: int) -> HttpResponse:
-    """One record as a person reads it, with its neighbours by key."""
+    """One record as a person reads it, with its neighbours by key: those of the filter that it was found by."""
     version = version_in(request, workspace, version_id)
     row = RecordRow.objects.filter(version=version, position=position).first()
     if row is None:
         raise NotFound
+    wanted = filtering.from_query(request.GET)
+    previous, following, number, total = queries.neighbours(version, wanted, position)
     context = {
         "version": version,
         "dataset": version.dataset,
         "row": row,
         "record": media.record_for_page(version, row.data),
-        "number": position + 1,
-        "previous": position - 1 if position else None,
-        "following": position + 1 if position + 1 < version.count else None,
+        "previous": previous,
+        "following": following,
+        "number": number,
+        "total": total,
+        "query": filtering.to_query(wanted),
+        "chips": filtering.chips(wanted),
     }
     return page(request, "datasets/record.html", workspace, "datasets", **context)
 

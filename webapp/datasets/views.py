@@ -12,7 +12,7 @@ from webapp.accounts.access import may
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError, translate
-from webapp.datasets import composition, figures, filtering, forms, queries, services
+from webapp.datasets import composition, figures, filtering, forms, queries, saved_views, services
 from webapp.datasets.access import access_dataset, access_upload
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, DatasetVersion, VersionState
@@ -82,6 +82,7 @@ def record_search(request: MemberRequest, workspace: Workspace) -> HttpResponse:
         "words": wanted.words[0],
         "chips": filtering.chips(wanted),
         "query": filtering.to_query(wanted),
+        "views": saved_views.list_views(user=request.user, slug=workspace.slug),
         "groups": filtering.facet_groups(wanted.values, composition.workspace_facets(workspace)),
         "numbers": filtering.number_fields(wanted, {}, always=True),
     }

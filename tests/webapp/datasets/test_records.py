@@ -162,3 +162,27 @@ def test_index_of_an_older_format_is_replaced_while_building(alice: User, versio
         user=alice, dataset_id=version.dataset_id, records=varied(200), origin="the same"
     )
     assert again.stats["facets"] == version.stats["facets"]
+
+
+def test_neighbours_of_a_record_are_those_of_the_filter(
+    alice_client: Client, workspace: Workspace, version: DatasetVersion
+) -> None:
+    """Next leads to the next record that fits, in the order that was chosen."""
+
+    def at(position: int, query: str) -> str:
+        url = reverse("dataset_record", args=[workspace.slug, version.pk, position])
+        return str(alice_client.get(f"{url}{query}").content.decode())
+
+    def link(position: int, query: str) -> str:
+        return f'href="{reverse("dataset_record", args=[workspace.slug, version.pk, position])}{query}"'
+
+    query = "?q=退货&label=card&source=shop+1"
+    encoded = "?q=%E9%80%80%E8%B4%A7&amp;source=shop+1&amp;label=card"
+    text = at(7, query)
+    assert link(1, encoded) in text
+    assert link(13, encoded) in text
+    assert "Record 2 of 34" in text
+    longest_first = at(49, "?sort=-length")
+    assert link(99, "?sort=-length") in longest_first
+    assert "Record 1 of 200" in longest_first
+    assert "Record 9 of 200" in at(8, query), "a record that the filter does not choose stands among all"

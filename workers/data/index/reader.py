@@ -139,6 +139,21 @@ class Index:
             return self._matching(wanted, mask)
         return numpy.ones(self.count, dtype=numpy.bool_) if mask is None else mask
 
+    def neighbours(self, wanted: RecordFilter, position: int) -> "tuple[int | None, int | None, int, int] | None":
+        """The records before and after one in what a filter chooses, its number there (from 1), and how many there are.
+
+        None when the filter does not choose it.
+        """
+        chosen = self.select(wanted)
+        if not 0 <= position < self.count or not chosen[position]:
+            return None
+        order = self.order(wanted.sort) if wanted.sort else numpy.arange(self.count)
+        places = order[chosen[order]]
+        at = int(numpy.flatnonzero(places == position)[0])
+        before = int(places[at - 1]) if at else None
+        after = int(places[at + 1]) if at + 1 < len(places) else None
+        return before, after, at + 1, len(places)
+
     def facets(self, mask: Mask | None = None) -> dict[str, dict[str, list[int]]]:
         """facet → value → [records, bytes], the most frequent first; the empty value: records that have none."""
         return {name: self.distribution(name, mask) for name in CATEGORIES}
