@@ -227,6 +227,16 @@ def test_suggestion_fits_the_data(alice: User, workspace: Workspace, alice_clien
     assert (hard.rules.minimum_characters, hard.deduplication.ngram, hard.decontamination.against) == (50, 5, [version.pk])
 
 
+def test_suggestion_can_be_sent_back_and_settings_taken_up_again(alice_client: Client, version: DatasetVersion) -> None:
+    offered = alice_client.get(f"/api/v1/versions/{version.pk}/process").json()
+    offered["rules"]["minimum_characters"] = 33
+    made = run(alice_client, version, offered)
+    assert made.recipe["processed"]["rules"]["minimum_characters"] == 33
+    for like, expected in ((made.pk, 33), (version.pk, 1), ("x", 1)):
+        page = alice_client.get(f"/w/academy/data/versions/{version.pk}/process/?like={like}")
+        assert page.context["form"]["rules-minimum_characters"].value() == expected
+
+
 def test_strangers_and_annotators_are_kept_out(
     alice_client: Client, bob_client: Client, charlie_client: Client, version: DatasetVersion
 ) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field
 from webapp.datasets.access import access_version
 from webapp.datasets.models import SpotCheck, SpotJudgement
 from webapp.datasets.processing import reports, services, spot_checks
+from webapp.datasets.processing.forms import suggested
 from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import In, VersionOut
 from workers.spec.processing import Stages
@@ -80,6 +81,13 @@ class NextOut(Schema):
 
     position: int | None
     record: dict[str, Any] | None
+
+
+@router.get("/versions/{version_id}/process", response=Stages)
+def suggest(request: MemberRequest, version_id: int) -> Stages:
+    """The stages that are suggested for what the version is made of, to change and send back."""
+    version = access_version(request.user, version_id)
+    return suggested(version, services.comparable_versions(version)[1])
 
 
 @router.post("/versions/{version_id}/process", response={201: VersionOut})

@@ -85,6 +85,12 @@ def comparable_versions(version: DatasetVersion) -> tuple[list[DatasetVersion], 
     return [*used, *ready.exclude(pk__in=evaluated).order_by("-pk")[: OFFERED - len(used)]], evaluated
 
 
+def stages_of(version: DatasetVersion, made: str) -> Stages | None:
+    """The stages with which a version was made from this one, to go on from."""
+    child = version.children.filter(pk=int(made)).first() if made.isdecimal() and len(made) < 18 else None
+    return Stages.model_validate(child.recipe["processed"]) if child and "processed" in child.recipe else None
+
+
 def preview(*, user: User, version_id: int, stages: Stages) -> dict[str, Any]:
     """What the stages would do with 500 random records: {"sampled", "stages": reports}. Nothing is stored.
 

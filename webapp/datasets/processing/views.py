@@ -44,7 +44,8 @@ def process(request: MemberRequest, workspace: Workspace, version_id: int) -> Ht
             )
             return redirect("processing_report", workspace.slug, made.pk)
     else:
-        form = forms.StagesForm(initial=forms.initial(forms.suggested(version, evaluation)), versions=versions)
+        chosen = services.stages_of(version, request.GET.get("like", "")) or forms.suggested(version, evaluation)
+        form = forms.StagesForm(initial=forms.initial(chosen), versions=versions)
     key = request.POST.get("key") or uuid.uuid4().hex
     context = {"version": version, "dataset": version.dataset, "form": form, "sections": form.sections(), "key": key}
     return page(request, "processing/process.html", workspace, "datasets", charts=True, **context)
