@@ -6,6 +6,7 @@ It reads and writes as a stream and starts over when it is run again; the files 
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -59,6 +60,7 @@ class _Outcome:
         except OSError:  # a full disk gets back what was written
             records.unlink(missing_ok=True)
             errors.unlink(missing_ok=True)
+            shutil.rmtree(self.folder / "media", ignore_errors=True)
             raise
         errors.replace(self.folder / "errors.jsonl")
         if self.refused:

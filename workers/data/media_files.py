@@ -26,6 +26,8 @@ DOCUMENTS = (".pdf", ".docx", ".html", ".htm")
 """Kept as files; the processing of a version turns them into text."""
 _CHUNK = 1 << 20
 _QUARTER_TURNS = (5, 6, 7, 8)
+_PICTURES = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_FILM = (".mp4", ".m4v", ".mov", ".m4a")
 
 
 def kind_of(name: str) -> str | None:
@@ -51,8 +53,8 @@ class Measured:
         return (self.height, self.width) if self.orientation in _QUARTER_TURNS else (self.width, self.height)
 
 
-def measure(file: IO[bytes], name: str) -> Measured:
-    """What can be told from the file's header. Raises UserError for a picture that is none."""
+def measure(file: IO[bytes], name: str, whole: bool = True) -> Measured:
+    """What the file tells of itself (`whole`: its end may be read, too). Raises UserError for a picture that is none."""
     kind = kind_of(name)
     suffix = PurePosixPath(name.lower()).suffix
     if kind == "image" and suffix != ".svg":
@@ -61,6 +63,8 @@ def measure(file: IO[bytes], name: str) -> Measured:
         return Measured(duration_ms=_wave_duration(file))
     if suffix == ".flac":
         return Measured(duration_ms=_flac_duration(file))
+    if suffix in _FILM and whole:
+        return Measured(duration_ms=_film_duration(file))
     return Measured()
 
 
@@ -70,7 +74,7 @@ def _measure_image(file: IO[bytes], name: str) -> Measured:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file) as image:
+            with Image.open(file, formats=_PICTURES) as image:
                 width, height = image.size
                 orientation = image.getexif().get(274, 1)
     except Image.DecompressionBombError as error:
@@ -99,6 +103,41 @@ def _flac_duration(file: IO[bytes]) -> int | None:
     return round(1000 * samples / rate) if rate and samples else None
 
 
+def _film_duration(file: IO[bytes]) -> int | None:
+    """From the movie header of an MP4 or QuickTime file (ISO/IEC 14496-12, boxes `moov` and `mvhd`)."""
+    inside, at = 0, 0
+    for _ in range(1000):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            return None
+        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        start = 8
+        if size == 1 and len(head) == 16:
+            size, start = int.from_bytes(head[8:16], "big"), 16
+        if kind == b"mvhd":
+            return _movie_header(file, at + start)
+        if kind == b"moov" and not inside:
+            inside, at = 1, at + start
+        elif size < 8:
+            return None
+        else:
+            at += size
+    return None
+
+
+def _movie_header(file: IO[bytes], at: int) -> int | None:
+    """Version 0 has times of four bytes, version 1 of eight."""
+    file.seek(at)
+    body = file.read(32)
+    if len(body) < 32:
+        return None
+    long = body[0] == 1
+    scale = int.from_bytes(body[20:24] if long else body[12:16], "big")
+    length = int.from_bytes(body[24:32] if long else body[16:20], "big")
+    return round(1000 * length / scale) if scale else None
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A file that was taken in: what `workers.spec.record.Media` says of it, and its measures."""
@@ -115,7 +154,7 @@ class MediaSink:
 
     def take(self, file: IO[bytes], name: str) -> Stored:
         if self.folder is None:
-            measured = measure(file, name)
+            measured = measure(file, name, whole=False)
             return Stored(_fields(measured), measured)
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{uuid.uuid4().hex}.part"

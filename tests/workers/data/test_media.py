@@ -207,6 +207,9 @@ def test_real_sound_and_film_come_in_whole(tmp_path: Path) -> None:
     assert {record.modality for record in records} == {"image", "audio", "video"}
     assert all(item.sha256 for record in records for item in record.media or [])
     assert any(item.duration_ms for record in records for item in record.media or [] if item.kind == "audio")
+    film = [item.duration_ms for record in records for item in record.media or [] if str(item.name).endswith(".mp4")]
+    assert film
+    assert all(1000 < (length or 0) < 120_000 for length in film)
     back, refused, _ = bring_in(send_out(records, "zip", tmp_path))
     assert (refused, back) == ([], records)
     again, refused, importer = bring_in(send_out(records, "llamafactory", tmp_path, "lf.zip"))
