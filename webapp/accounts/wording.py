@@ -1,10 +1,13 @@
 """What audit rows say to a reader: `dataset.create` is “created the dataset”. A row keeps the code, which scripts search for."""
 
+import re
+
 from django.utils.translation import gettext_noop as noop
 from django.utils.translation import pgettext as in_context
 
 from webapp.accounts.models import AuditEntry, Role
 
+JOB = re.compile(r"^job (\d+) \(\w+\): ")
 VERBS = {
     "accept": noop("accepted"),
     "add": noop("added"),
@@ -41,6 +44,7 @@ VERBS = {
     "start": noop("started"),
     "stop": noop("stopped"),
     "submit": noop("started"),
+    "unassign": noop("took back"),
     "update": noop("changed"),
 }
 THINGS = {
@@ -57,6 +61,7 @@ THINGS = {
     "pipeline": noop("the pipeline"),
     "record": noop("the record"),
     "suite": noop("the suite"),
+    "sweep": noop("the sweep"),
     "task": noop("the task"),
     "version": noop("the version"),
     "view": noop("the view"),
@@ -65,6 +70,15 @@ THINGS = {
 SENTENCES = {
     "dataset.delete_version": noop("deleted the version"),
     "dataset.version": noop("made the version"),
+    "dataset.process": noop("processed the dataset"),
+    "label_project.gold": noop("set the gold answers of"),
+    "label_project.predict": noop("pre-labelled"),
+    "label_project.reorder": noop("changed the order of"),
+    "label_project.resume_person": noop("let somebody go on in"),
+    "label_project.role": noop("changed a role in"),
+    "label_project.webhook": noop("changed the webhooks of"),
+    "label_task.gold": noop("set the gold answer of"),
+    "run.note": noop("wrote a note on the run"),
     "member.join": noop("joined:"),
     "member.role": noop("changed the role of"),
     "model.add_endpoint": noop("added the endpoint"),
@@ -92,7 +106,9 @@ def audit_words(action: str) -> str:
 def audit_line(entry: AuditEntry) -> dict[str, str]:
     """One row of the page: what was done, to which thing, and what became of it."""
     roles = dict(Role.choices)
-    subject = str(roles.get(entry.subject, entry.subject)) if entry.action == "invitation.create" else entry.subject
+    # A job writes itself as “job 7 (sft): name”, which says the thing twice and its kind as a code.
+    name = JOB.sub(r"#\1 ", entry.subject)
+    subject = str(roles.get(entry.subject, entry.subject)) if entry.action == "invitation.create" else name
     outcome = ""
     if entry.action == "member.role":
         given = entry.details.get("role", "")

@@ -102,16 +102,18 @@ def test_first_admin_is_made_once(db: None) -> None:
 
 
 CODES = re.compile(r'action="([a-z_.]+)"|_told\(.*"([a-z_.]+)"\)')
-AREAS = ("core", "accounts", "jobs", "registry", "serving", "chat", "evals", "projects")
+AREAS = ("core", "accounts", "jobs", "datasets", "labeling", "registry", "serving", "chat", "evals", "projects")
 
 
 def test_audit_page_says_words_and_not_codes(alice_client: Client, alice: User, workspace: Workspace) -> None:
     services.create_invitation(user=alice, workspace_id=workspace.pk, role=Role.MANAGER)
     services.record_audit(actor=alice, workspace=workspace, action="dataset.create", subject="Questions")
+    services.record_audit(actor=alice, workspace=workspace, action="job.submit", subject="job 7 (sft): First try")
     services.record_audit(actor=alice, workspace=workspace, action="alien.deed", subject="x")
     page = alice_client.get(f"/w/{workspace.slug}/settings/").content.decode()
     assert "created the dataset <strong" in page
     assert "<code>dataset.create" not in page
+    assert re.search(r"started the job <strong[^>]*>#7 First try</strong>", page)
     assert "alien.deed <strong" in page
     alice_client.cookies["shuyuan_language"] = "zh-hans"
     page = alice_client.get(f"/w/{workspace.slug}/settings/").content.decode()
