@@ -35,7 +35,7 @@ def forest(rows: list[Row]) -> dict[str, Any]:
     }
     return charts.figure(
         [trace],
-        x=gettext("score in per cent, with its 95 % interval"),
+        x=gettext("score (%) and its 95 % interval"),
         hovermode="closest",
-        xaxis={"title": {"text": gettext("score in per cent, with its 95 % interval")}, "range": [-2, 102], "automargin": True},
+        xaxis={"title": {"text": gettext("score (%) and its 95 % interval")}, "range": [-2, 102], "automargin": True},
     )
