@@ -191,7 +191,7 @@ class Labeller {
     this.task = task;
     const isDisputed = task.kind === "adjudicate";
     this.sides.show(isDisputed ? task.annotations : []);
-    this.proposal.show(isDisputed ? [] : (task.predictions ?? []), { fill: !kept });
+    this.proposal.show(isDisputed ? [] : (task.predictions ?? []), { fill: !kept, begun: this.session.keptPrediction(task) });
     this.showNotice(task.kind === "review" ? null : task.review);
     this.showDecision();
     this.watch.restart();
@@ -275,7 +275,7 @@ class Labeller {
     this.session.draft(this.form.value(), (stored) => {
       this.saved.textContent = t(stored ? "label.saved" : "label.saved_here");
       this.settle();
-    });
+    }, this.proposal.answer);
   }
 
   submit() {

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.frontend.conftest import Fake
+from tests.frontend.test_accessibility import findings
 from tests.frontend.test_label_tools import press
 
 pytestmark = pytest.mark.e2e
@@ -70,6 +71,7 @@ def test_adjudicator_sees_answers_side_by_side_and_takes_one(page: Page, fake: F
     answers = [{"id": 1, "who": "A", "value": said("good")}, {"id": 2, "who": "B", "value": said("bad")}]
     fake.call("set", task_extra={"kind": "adjudicate", "annotations": answers})
     open_mode(page, "adjudicate")
+    assert findings(page) == []
     row = page.locator(".side-table tr.is-different")
     expect(row).to_contain_text("Verdict")
     expect(row.get_by_role("cell")).to_have_text(["GoodTake this", "BadTake this"])

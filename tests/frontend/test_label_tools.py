@@ -143,6 +143,19 @@ def test_proposal_that_is_turned_down_leaves_an_empty_form(page: Page, fake: Fak
     assert sent["prediction"] is None
 
 
+def test_proposal_that_was_changed_is_remembered_over_a_reload(page: Page, fake: Fake) -> None:
+    value = [{"q": "verdict", "type": "choice", "value": "good"}]
+    fake.call("set", task_extra={"predictions": [{"id": 7, "model": "starter-sft", "value": value, "score": 0.92}]})
+    open_tool(page, "when")
+    press(page, "2", "]", "x")
+    fake.until(lambda state: state["drafts"].get("1"))
+    page.reload()
+    expect(page.get_by_role("radio", checked=True)).to_contain_text("Bad")
+    submitted(page, fake)
+    sent = next(v for name, v in fake.call("state")["calls"] if name == "POST /api/v1/tasks/1/annotations")
+    assert sent["prediction"] == 7
+
+
 def test_keys_of_the_tools_on_the_page_are_listed(page: Page, fake: Fake) -> None:
     open_tool(page, "ranking")
     press(page, "?")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "static" / "src"
 KEY = re.compile(r'"((?:app|builder|chart|chat|error|keys|label|role|time|tool|upload)\.[a-z_]+)"')
-PREFIXES_WITH_COMPUTED_KEYS = ("chat.reason_", "label.empty_", "role.", "chat.temperature", "chat.top_p")
+PREFIXES_WITH_COMPUTED_KEYS = ("chart.axis_", "chat.reason_", "label.empty_", "role.", "chat.temperature", "chat.top_p")
 
 
 def words(part: str, language: str) -> dict[str, str]:

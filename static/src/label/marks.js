@@ -24,6 +24,7 @@ export class MarksField extends Field {
     this.selected = null;
     this.past = [];
     this.future = [];
+    this.rows = new Map();
     this.palette = h("div.mark-labels", { role: "radiogroup", "aria-label": t("tool.labels") });
     this.list = h("ol.mark-list");
     this.count = h("p.mark-count", { role: "status" });
@@ -146,31 +147,55 @@ export class MarksField extends Field {
     }));
   }
 
+  /** Rows are kept and say what is new, so that a change costs one row and the focus stays. */
   drawList() {
     const focused = this.list.contains(document.activeElement) ? document.activeElement.closest("li")?.dataset.id : null;
     this.count.textContent = this.marks.length ? t("tool.marks", { count: this.marks.length }) : t("tool.no_marks");
-    replace(this.list, this.sorted.map((mark) => this.row(mark)));
-    if (!focused) return;
+    const before = this.rows;
+    this.rows = new Map(this.sorted.map((mark) => [mark.id, before.get(mark.id) ?? this.row(mark.id)]));
+    for (const mark of this.marks) this.rows.get(mark.id).say(mark);
+    const order = [...this.rows.keys()];
+    if (order.length === this.list.children.length && order.every((id, at) => this.list.children[at].dataset.id === id)) return;
+    replace(this.list, [...this.rows.values()].map((row) => row.element));
+    if (!focused || this.list.contains(document.activeElement)) return;
     // The focus comes back without choosing anew.
     this.isListing = true;
-    this.list.querySelector(`[data-id="${CSS.escape(focused)}"] .mark`)?.focus({ preventScroll: true });
+    this.rows.get(focused)?.name.focus({ preventScroll: true });
     this.isListing = false;
   }
 
-  row(mark) {
-    const isSelected = mark.id === this.selected;
-    const label = mark.label === undefined || mark.label === null ? "" : this.labelNamed(mark.label).title;
-    const words = this.describe(mark);
-    const name = h("button.mark", { type: "button", "aria-pressed": String(isSelected), onclick: () => this.choose(mark.id) }, label && h("b", {}, label), h("span", {}, words));
-    name.addEventListener("focus", () => !this.isListing && this.selected !== mark.id && this.select(mark.id));
-    const row = h(`li.mark-row${isSelected ? ".is-selected" : ""}`, { dataset: { id: mark.id } }, name, h("button.btn.btn-icon.btn-sm.btn-ghost-secondary", { type: "button", tabIndex: -1, "aria-label": t("tool.remove_named", { name: label || words }), onclick: () => this.remove(mark.id) }, icon("x")), this.more(mark));
-    return paint(row, this.colourFor(mark.label));
+  /** A row of the list; `say(mark)` makes it tell of the mark as it is now. */
+  row(id) {
+    const [title, words] = [h("b"), h("span")];
+    const name = h("button.mark", { type: "button", onclick: () => this.choose(id) }, title, words);
+    name.addEventListener("focus", () => !this.isListing && this.selected !== id && this.select(id));
+    const drop = h("button.btn.btn-icon.btn-sm.btn-ghost-secondary", { type: "button", tabIndex: -1, onclick: () => this.remove(id) }, icon("x"));
+    const more = this.more(id);
+    const element = h("li.mark-row", { dataset: { id } }, name, drop, more?.element);
+    let said = "";
+    const say = (mark) => {
+      const label = mark.label === undefined || mark.label === null ? "" : this.labelNamed(mark.label).title;
+      const [described, colour, isSelected] = [this.describe(mark), this.colourFor(mark.label), id === this.selected];
+      more?.say(mark);
+      const now = JSON.stringify([label, described, colour, isSelected]);
+      if (now === said) return;
+      said = now;
+      title.textContent = label;
+      title.hidden = label === "";
+      words.textContent = described;
+      name.setAttribute("aria-pressed", String(isSelected));
+      drop.setAttribute("aria-label", t("tool.remove_named", { name: label || described }));
+      element.classList.toggle("is-selected", isSelected);
+      paint(element, colour);
+    };
+    return { element, name, say };
   }
 
   describe() {
     return "";
   }
 
+  /** What stands below a row: {element, say(mark)}. */
   more() {
     return null;
   }

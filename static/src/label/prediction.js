@@ -13,10 +13,14 @@ export class PredictionBar {
     this.element = h("div.prediction", { role: "group", "aria-label": t("tool.proposal"), hidden: true });
   }
 
-  /** Predictions of a new task, the surest first; `fill`: whether the form has nothing better to begin with. */
-  show(predictions, { fill }) {
+  /**
+   * Predictions of a new task, the surest first. `fill`: whether the form has nothing better to begin with; `begun`: the
+   * one that the kept work in the form began with.
+   */
+  show(predictions, { fill, begun = null }) {
     this.predictions = [...predictions].sort((one, other) => (other.score ?? 0) - (one.score ?? 0));
-    this.chosen = null;
+    const at = this.predictions.findIndex((one) => one.id === begun);
+    this.chosen = at < 0 ? null : at;
     this.element.hidden = this.predictions.length === 0;
     if (this.predictions.length && fill) this.choose(0);
     else this.draw();

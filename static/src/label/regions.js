@@ -73,6 +73,8 @@ export class RegionsField extends MarksField {
 
   onPicture(picture) {
     if (!picture.isConnected || this.size) return;
+    this.drawn = new Map();
+    this.look = "";
     this.size = { w: picture.naturalWidth, h: picture.naturalHeight };
     this.annotator = createImageAnnotator(picture, { drawingEnabled: true, theme: "light", style: (mark, state) => this.styleOf(mark.id, state) });
     this.points = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -125,12 +127,24 @@ export class RegionsField extends MarksField {
     this.drawTools();
     if (!this.annotator) return;
     this.isDrawing = true;
-    const shapes = this.marks.filter((mark) => mark.kind !== "point").map((mark) => ({ id: mark.id, bodies: [], target: { annotation: mark.id, selector: this.shapeOf(mark) } }));
-    this.annotator.setAnnotations(shapes, true);
-    this.annotator.setStyle((mark) => this.styleOf(mark.id));
-    const isShape = shapes.some((shape) => shape.id === this.selected);
-    if (isShape) this.annotator.setSelected(this.selected, true);
-    else this.annotator.cancelSelected();
+    const shapes = this.marks.filter((mark) => mark.kind !== "point");
+    const drawn = new Map(shapes.map((mark) => [mark.id, JSON.stringify(mark)]));
+    for (const id of this.drawn.keys()) if (!drawn.has(id)) this.annotator.removeAnnotation(id);
+    for (const mark of shapes) {
+      const before = this.drawn.get(mark.id);
+      if (before === drawn.get(mark.id)) continue;
+      const shape = { id: mark.id, bodies: [], target: { annotation: mark.id, selector: this.shapeOf(mark) } };
+      if (before === undefined) this.annotator.addAnnotation(shape);
+      else this.annotator.updateAnnotation(shape);
+    }
+    this.drawn = drawn;
+    const look = JSON.stringify([this.selected, this.label, this.colourFor(this.label), this.marks.map((mark) => mark.label)]);
+    if (look !== this.look) this.annotator.setStyle((mark) => this.styleOf(mark.id));
+    this.look = look;
+    const chosen = this.annotator.getSelected()[0]?.id ?? null;
+    const wanted = drawn.has(this.selected) ? this.selected : null;
+    if (wanted && wanted !== chosen) this.annotator.setSelected(wanted, true);
+    else if (!wanted && chosen) this.annotator.cancelSelected();
     this.isDrawing = false;
     this.drawPoints();
   }
@@ -138,6 +152,11 @@ export class RegionsField extends MarksField {
   /** Points, and the corner of a polygon that the arrows move. */
   drawPoints() {
     if (!this.points || !this.size) return;
+    const corner = this.current?.kind === "polygon" && this.corner !== null ? this.current.points[this.corner] : null;
+    if (!corner && !this.marks.some((mark) => mark.kind === "point")) {
+      this.points.replaceChildren();
+      return;
+    }
     this.points.setAttribute("viewBox", `0 0 ${this.size.w} ${this.size.h}`);
     const scale = this.size.w / (this.points.clientWidth || this.size.w);
     const dot = (x, y, colour, isBig, id) => {
@@ -150,7 +169,6 @@ export class RegionsField extends MarksField {
       return circle;
     };
     this.points.replaceChildren(...this.marks.filter((mark) => mark.kind === "point").map((mark) => dot(mark.x, mark.y, this.colourFor(mark.label), mark.id === this.selected, mark.id)));
-    const corner = this.current?.kind === "polygon" && this.corner !== null ? this.current.points[this.corner] : null;
     if (corner) this.points.append(dot(...corner, "#000", true, null));
   }
 
@@ -203,11 +221,16 @@ export class RegionsField extends MarksField {
     if (this.marks.some((mark) => mark.id === made.id)) return;
     const id = this.newId();
     const mark = { id, ...this.read(made.target.selector), label: this.label };
-    // After the annotator has finished with what it made.
-    queueMicrotask(() => this.commit(() => {
-      this.marks.push(mark);
-      this.selected = id;
-    }));
+    // After the annotator has finished with what it made; the mark takes its place.
+    queueMicrotask(() => {
+      this.isDrawing = true;
+      this.annotator.removeAnnotation(made.id);
+      this.isDrawing = false;
+      this.commit(() => {
+        this.marks.push(mark);
+        this.selected = id;
+      });
+    });
   }
 
   onMoved(changed) {

@@ -74,26 +74,22 @@ export class SegmentsField extends MarksField {
     return `${formatTime(from)} – ${formatTime(to)}`;
   }
 
-  more(mark) {
+  more(id) {
     if (!this.definition.transcribe) return null;
-    const area = h("textarea.form-control.form-control-sm.mark-text", { rows: "2", placeholder: t("tool.transcript"), "aria-label": t("tool.transcript_of", { time: this.describe(mark) }) });
-    area.value = mark.text ?? "";
+    const area = h("textarea.form-control.form-control-sm.mark-text", { rows: "2", placeholder: t("tool.transcript") });
     area.addEventListener("input", () => {
       // typing is no step of the history: the text field has its own
-      this.marks.find((one) => one.id === mark.id).text = area.value;
+      this.marks.find((one) => one.id === id).text = area.value;
       this.touch();
     });
-    area.addEventListener("keydown", (event) => event.key === "Escape" && this.choose(mark.id));
-    return area;
-  }
-
-  /** Lists are drawn anew at every change, but not under somebody's typing. */
-  drawList() {
-    if (this.list.contains(document.activeElement) && document.activeElement.matches("textarea")) {
-      for (const row of this.list.children) row.classList.toggle("is-selected", row.dataset.id === this.selected);
-      return;
-    }
-    super.drawList();
+    area.addEventListener("keydown", (event) => event.key === "Escape" && this.choose(id));
+    return {
+      element: area,
+      say: (mark) => {
+        area.setAttribute("aria-label", t("tool.transcript_of", { time: this.describe(mark) }));
+        if (area.value !== (mark.text ?? "")) area.value = mark.text ?? "";
+      },
+    };
   }
 
   markBegin() {

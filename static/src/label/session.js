@@ -62,9 +62,14 @@ export class Session {
     return store.get(this.draftKey(task.id))?.value ?? draft?.value ?? draft ?? null;
   }
 
-  draft(value, done) {
+  /** The id of the proposal that kept work began with. */
+  keptPrediction(task) {
+    return store.get(this.draftKey(task.id))?.prediction ?? null;
+  }
+
+  draft(value, done, prediction) {
     const { id } = this.task;
-    store.set(this.draftKey(id), { value, at: Date.now() });
+    store.set(this.draftKey(id), { value, prediction, at: Date.now() });
     if (this.urls.draft) this.saveDraft(id, value, done);
   }
 
