@@ -7,6 +7,7 @@ from django.db import transaction
 
 from webapp.accounts.models import Role, User
 from webapp.datasets.words import clean
+from webapp.labeling import webhooks
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Adjudication, Annotation, LabelProject, Task
 from webapp.labeling.schema import checked_value
@@ -86,6 +87,8 @@ def adjudicate(*, user: User, task_id: int, value: Any, note: str = "") -> Adjud
         Task.objects.select_for_update().get(pk=task.pk)
         Adjudication.objects.filter(task=task, is_current=True).update(is_current=False)
         Task.objects.filter(pk=task.pk).update(is_disputed=False)
-        return Adjudication.objects.create(
+        made = Adjudication.objects.create(
             project_id=task.project_id, task=task, user=user, value=checked, note=clean(note).strip()
         )
+        webhooks.tell(task.project, "task.adjudicated", {"task": task.pk, "value": checked, "note": made.note})
+        return made

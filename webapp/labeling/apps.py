@@ -12,7 +12,10 @@ class LabelingConfig(AppConfig):
         from webapp.labeling import exports, prelabeling  # noqa: F401  (registers its job kind)
         from webapp.labeling.queue import discard_expired_leases
         from webapp.labeling.services import fill_open_projects
+        from webapp.labeling.webhooks import discard_old_deliveries, send_due
 
         register_source(exports.SOURCE, exports.source_records)
         register_duty("label-tasks", 2, fill_open_projects)
         register_duty("expired-task-leases", 600, discard_expired_leases)
+        register_duty("label-webhooks", 2, send_due)
+        register_duty("old-webhook-deliveries", 3600, discard_old_deliveries)

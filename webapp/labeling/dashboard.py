@@ -1,5 +1,6 @@
 """Figures of a project for those who run it: progress, throughput, time per task, and people compared. All from counters."""
 
+import math
 from collections import defaultdict
 from datetime import date, timedelta
 from typing import Any
@@ -27,7 +28,7 @@ def numbers(project: LabelProject) -> dict[str, Any]:
     return {
         "left": left,
         "per_day": per_day,
-        "days_left": left / per_day if per_day else None,
+        "days_left": math.ceil(left / per_day) if per_day else None,
         "seconds_per_task": totals["time"] / 1000 / totals["done"] if totals["done"] and totals["time"] else None,
         "waiting_review": reviewing.waiting(project),
         "disputed": adjudicating.waiting(project),

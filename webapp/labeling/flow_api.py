@@ -7,8 +7,8 @@ from pydantic import Field
 
 from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import In
-from webapp.labeling import adjudicating, gold, people, predicting, prelabeling, reporting, reviewing
-from webapp.labeling.models import Contribution
+from webapp.labeling import adjudicating, gold, people, predicting, prelabeling, reporting, reviewing, webhooks
+from webapp.labeling.models import Contribution, Delivery, Webhook
 
 router = Router()
 
@@ -76,6 +76,30 @@ class PrelabelIn(In):
     limit: int = 1000
     reorder: bool = True
     version: str = ""
+
+
+class WebhookIn(In):
+    url: str
+    events: list[str] = Field(default=list(webhooks.EVENTS))
+
+
+def _webhook(hook: Webhook) -> dict[str, Any]:
+    return {"id": hook.pk, "url": hook.url, "secret": hook.secret, "events": hook.events, "is_active": hook.is_active}
+
+
+def _delivery(sent: Delivery) -> dict[str, Any]:
+    moments = {
+        name: moment.isoformat() if (moment := getattr(sent, name)) else None
+        for name in ("created_at", "delivered_at", "next_at")
+    }
+    return {
+        "id": sent.pk,
+        "event": sent.event,
+        "attempts": sent.attempts,
+        "status": sent.status,
+        "trouble": sent.trouble,
+        **moments,
+    }
 
 
 def _work(found: Contribution | None) -> dict[str, Any] | None:
@@ -200,3 +224,33 @@ def prelabel(request: MemberRequest, project_id: int, payload: PrelabelIn) -> St
         reorder_after=payload.reorder, version=payload.version,
     )  # fmt: skip
     return Status(201, {"job": job.pk})
+
+
+@router.get("/label-projects/{project_id}/webhooks")
+def list_webhooks(request: MemberRequest, project_id: int) -> list[dict[str, Any]]:
+    """With their secrets, for managers."""
+    return [_webhook(hook) for hook in webhooks.list_webhooks(user=request.user, project_id=project_id)]
+
+
+@router.post("/label-projects/{project_id}/webhooks", response={201: dict[str, Any]})
+def add_webhook(request: MemberRequest, project_id: int, payload: WebhookIn) -> Status[dict[str, Any]]:
+    """Tell an address what happens here; messages are signed with the secret that the answer holds."""
+    made = webhooks.add_webhook(user=request.user, project_id=project_id, url=payload.url, events=payload.events)
+    return Status(201, _webhook(made))
+
+
+@router.delete("/label-webhooks/{webhook_id}", response={204: None})
+def delete_webhook(request: MemberRequest, webhook_id: int) -> Status[None]:
+    webhooks.delete_webhook(user=request.user, webhook_id=webhook_id)
+    return Status(204, None)
+
+
+@router.get("/label-webhooks/{webhook_id}/deliveries")
+def list_deliveries(request: MemberRequest, webhook_id: int, cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
+    found = webhooks.list_deliveries(user=request.user, webhook_id=webhook_id, cursor=cursor, limit=limit)
+    return {"items": [_delivery(sent) for sent in found.items], "next_cursor": found.next_cursor}
+
+
+@router.post("/label-deliveries/{delivery_id}/again")
+def send_again(request: MemberRequest, delivery_id: int) -> dict[str, Any]:
+    return _delivery(webhooks.send_again(user=request.user, delivery_id=delivery_id))

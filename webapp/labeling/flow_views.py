@@ -14,13 +14,26 @@ from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError
 from webapp.datasets.requests import MemberRequest
-from webapp.labeling import adjudicating, dashboard, gold, people, predicting, prelabeling, queries, reporting, reviewing
+from webapp.labeling import (
+    adjudicating,
+    dashboard,
+    gold,
+    people,
+    predicting,
+    prelabeling,
+    queries,
+    reporting,
+    reviewing,
+    webhooks,
+)
 from webapp.labeling.access import access_task, role_in
 from webapp.labeling.models import LabelProject, PredictionSource
 from webapp.labeling.reporting import FIGURE_NAMES
 from webapp.labeling.views import frame, project_of
 from webapp.serving.access import usable_deployments
 from webapp.serving.models import Health
+
+DELIVERIES_SHOWN = 10
 
 
 def _frame(request: MemberRequest, project: LabelProject, tab: str) -> dict[str, Any]:
@@ -186,3 +199,43 @@ def prelabel_start(request: MemberRequest, workspace: Workspace, project_id: int
         reorder_after=request.POST.get("reorder") == "1",
     )
     return redirect("job", workspace.slug, job.pk)
+
+
+@require_safe
+@workspace_page()
+def webhooks_page(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = project_of(request, workspace, project_id, Role.MANAGER)
+    hooks = [
+        (hook, webhooks.list_deliveries(user=request.user, webhook_id=hook.pk, limit=DELIVERIES_SHOWN).items)
+        for hook in webhooks.list_webhooks(user=request.user, project_id=project.pk)
+    ]
+    context = {**_frame(request, project, "webhooks"), "hooks": hooks, "events": webhooks.EVENTS}
+    return page(request, "labeling/webhooks.html", workspace, "labeling", **context)
+
+
+@require_POST
+@workspace_page()
+def webhook_add(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = project_of(request, workspace, project_id, Role.MANAGER)
+    events = request.POST.getlist("events") or list(webhooks.EVENTS)
+    webhooks.add_webhook(user=request.user, project_id=project.pk, url=request.POST.get("url", ""), events=events)
+    return redirect("label_webhooks", workspace.slug, project.pk)
+
+
+@require_POST
+@workspace_page()
+def webhook_delete(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = project_of(request, workspace, project_id, Role.MANAGER)
+    webhook = webhooks.access_webhook(request.user, _number(request, "webhook"))
+    if webhook.project_id != project.pk:
+        raise NotFound
+    webhooks.delete_webhook(user=request.user, webhook_id=webhook.pk)
+    return redirect("label_webhooks", workspace.slug, project.pk)
+
+
+@require_POST
+@workspace_page()
+def delivery_again(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    project = project_of(request, workspace, project_id, Role.MANAGER)
+    webhooks.send_again(user=request.user, delivery_id=_number(request, "delivery"))
+    return redirect("label_webhooks", workspace.slug, project.pk)

@@ -50,6 +50,7 @@ class LabelProject(models.Model):
     is_open = models.BooleanField(default=True, help_text="a closed project hands out no tasks")
     has_assignments = models.BooleanField(default=False)
     has_predictions = models.BooleanField(default=False)
+    has_webhooks = models.BooleanField(default=False)
     task_total = models.PositiveBigIntegerField(default=0)
     task_count = models.PositiveBigIntegerField(default=0)
     done_count = models.PositiveBigIntegerField(default=0)
@@ -395,3 +396,41 @@ class DailyCount(models.Model):
 
     def __str__(self) -> str:
         return f"user {self.user_id} on {self.day}: {self.submitted}"
+
+
+class Webhook(models.Model):
+    """An address that is told what happens in a project. The secret signs every message."""
+
+    project = models.ForeignKey(LabelProject, on_delete=models.CASCADE, related_name="webhooks")
+    url = models.CharField(max_length=500)
+    secret = models.CharField(max_length=80)
+    events = models.JSONField(default=list)
+    is_active = models.BooleanField(default=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"webhook {self.url}"
+
+
+class Delivery(models.Model):
+    """One message to a webhook, tried until it was taken or given up. `next_at` empty: nothing more to do."""
+
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries")
+    event = models.CharField(max_length=40)
+    payload = models.JSONField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    status = models.PositiveSmallIntegerField(null=True, blank=True, help_text="HTTP status of the last attempt")
+    trouble = models.CharField(max_length=200, blank=True)
+    next_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_at"], condition=models.Q(next_at__isnull=False), name="deliveries_due"),
+            models.Index(fields=["webhook", "-id"], name="deliveries_of_a_webhook"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to webhook {self.webhook_id}"

@@ -15,6 +15,7 @@ from django.utils import timezone
 from webapp.accounts.models import Role, User
 from webapp.core.errors import UserError
 from webapp.datasets.words import clean
+from webapp.labeling import webhooks
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.counting import count_labels
 from webapp.labeling.models import Annotation, Contribution, LabelProject, Review, ReviewState, Task
@@ -128,6 +129,7 @@ def decide(*, user: User, task_id: int, decision: str = "", value: Any = None, r
             _store_fix(review, user, checked)
         Annotation.objects.filter(pk=review.annotation_id).update(review=review.state)
         _count(review, user)
+        webhooks.tell_reviewed(project, review)
     return review
 
 

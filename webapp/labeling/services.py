@@ -30,6 +30,7 @@ from webapp.labeling.models import (
     TaskLease,
 )
 from webapp.labeling.schema import checked_schema
+from webapp.labeling.webhooks import tell
 
 CHUNK_TASKS = 2000
 SECONDS_IN_REQUEST = 0.5
@@ -159,6 +160,7 @@ def update_project(
     except IntegrityError as error:
         raise _name_taken(changes["name"]) from error
     record_audit(actor=user, workspace=project.workspace, action="label_project.update", subject=project.name, **changes)
+    tell(project, "project.updated", {"changes": changes})
     project.refresh_from_db()
     return project
 

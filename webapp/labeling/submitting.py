@@ -9,7 +9,7 @@ from django.utils import timezone
 from webapp.accounts.models import Role, User
 from webapp.core.errors import UserError
 from webapp.datasets.words import clean
-from webapp.labeling import agreeing, counting, gold, predicting, reviewing
+from webapp.labeling import agreeing, counting, gold, predicting, reviewing, webhooks
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.counting import move_slots
 from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, Task, TaskLease
@@ -110,6 +110,7 @@ def _store(task: Task, user: User, answer: Answer) -> Annotation:
     else:
         agreeing.update(project, locked, user, former, stored)
         reviewing.ask_for_review(project, former, stored)
+    webhooks.tell_submitted(project, stored)
     return stored
 
 

@@ -29,5 +29,9 @@ urlpatterns = [
     path("<int:project_id>/dashboard/", flow_views.dashboard_page, name="label_dashboard"),
     path("<int:project_id>/dashboard/<str:name>/", flow_views.dashboard_figure, name="label_dashboard_figure"),
     path("<int:project_id>/prelabel/", flow_views.prelabel_start, name="label_prelabel"),
+    path("<int:project_id>/webhooks/", flow_views.webhooks_page, name="label_webhooks"),
+    path("<int:project_id>/webhooks/add/", flow_views.webhook_add, name="label_webhook_add"),
+    path("<int:project_id>/webhooks/delete/", flow_views.webhook_delete, name="label_webhook_delete"),
+    path("<int:project_id>/webhooks/again/", flow_views.delivery_again, name="label_webhook_again"),
     path("<int:project_id>/reorder/", flow_views.tasks_reorder, name="label_reorder"),
 ]

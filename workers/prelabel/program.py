@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,15 @@ def _lines(path: Path) -> Iterator[Any]:
 
 
 def _whole_lines(path: Path) -> Iterator[Any]:
-    """What is there already; a line torn by a crash is asked again."""
+    """What is there already; a line torn by a crash is cut off and asked again."""
     if not path.exists():
         return
-    for line in path.read_bytes().splitlines(keepends=True):
-        if line.endswith(b"\n"):
-            yield json.loads(line)
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    for line in content[:whole].splitlines():
+        yield json.loads(line)
 
 
 async def _ask_all(program: Program, spec: PrelabelSpec, fields: list[dict[str, Any]], tasks: list[Any], kept: Path) -> None:

@@ -102,7 +102,7 @@ def test_people_are_managed_by_clicks(
 def test_working_together_is_set_by_clicks(alice: User, alice_client: Client, workspace: Workspace) -> None:
     version = make_version(alice, workspace, texts(4))
     values = {
-        "version": version.pk, "preset": "classification", "labels": "card, cash", "name": "Together", "overlap": 2,
+        "version": version.pk, "questions": json.dumps(CHOICE), "name": "Together", "overlap": 2,
         "overlap_mode": "adaptive", "overlap_most": 4, "agreement_target": 75, "review_share": 10, "seeing": "on",
     }  # fmt: skip
     alice_client.post(reverse("label_project_new", args=[workspace.slug]), values)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,18 @@ def test_drafts_go_on_with_the_conversation_and_judgements_see_the_answers() -> 
     assert "D. Both are bad" in told
 
 
-def make_run(folder: Path, url: str, fields: list[dict[str, Any]]) -> Program:
+def run(folder: Path, url: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
     tasks = folder / "tasks.jsonl"
     tasks.write_text("".join(json.dumps({"task": number, "data": {"text": f"text {number}"}}) + "\n" for number in range(5)))
     spec = PrelabelSpec(project=1, deployment=1, version="tiny", fields=fields)
     model = ModelInput(id=1, name="tiny", base_url=url, addresses=["127.0.0.1"], remote_name="tiny")
     inputs: dict[str, Any] = {"model": model, "tasks": FileInput(name="tasks", path=tasks)}
-    run = RunFile(
+    given = RunFile(
         job=1, kind="prelabel", spec=spec.model_dump(), inputs=inputs, run_dir=folder / "run", output_dir=folder / "output"
     )
-    return Program(run)
+    program = Program(given)
+    with closing(program.events._file):
+        return dict(prelabel(program))
 
 
 def test_program_asks_about_every_task_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -96,7 +99,7 @@ def test_program_asks_about_every_task_and_goes_on_where_it_stopped(tmp_path: Pa
     kept.parent.mkdir(parents=True)
     kept.write_text('{"task": 0, "value": [], "score": null}\n{"task": 1, "val')
     with serving(answer) as (url, asked):
-        result = prelabel(make_run(tmp_path, url, [LABEL]))
+        result = run(tmp_path, url, [LABEL])
     assert result == {"asked": 5, "answered": 4}
     assert len([body for body in asked if "logprobs" not in body]) == 4
     lines = [json.loads(line) for line in (tmp_path / "output" / "predictions.jsonl").read_text().splitlines()]
@@ -106,4 +109,4 @@ def test_program_asks_about_every_task_and_goes_on_where_it_stopped(tmp_path: Pa
 
 def test_questions_that_no_language_model_answers_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="None of the questions"):
-        prelabel(make_run(tmp_path, "http://127.0.0.1:9", [{"name": "box", "type": "regions", "labels": []}]))
+        run(tmp_path, "http://127.0.0.1:9", [{"name": "box", "type": "regions", "labels": []}])
