@@ -27,6 +27,8 @@ PAGES = [
     "/w/demo/data/versions/1/?q=a&length_min=5",
     "/w/demo/data/versions/1/overview/",
     "/w/demo/data/versions/1/compare/",
+    "/w/demo/data/versions/1/process/",
+    "/w/demo/data/versions/1/spot-checks/",
     "/w/demo/data/versions/1/change/?q=a&do=set&field=label&value=b",
     "/w/demo/data/versions/3/records/0/",
     "/w/demo/labelling/",
