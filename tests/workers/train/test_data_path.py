@@ -79,17 +79,25 @@ def test_turns_marked_not_to_be_learnt_are_not(sft: Maker) -> None:
     assert "Wrong." in learnt_text(run, learnt=False)
 
 
+MARKED = (
+    "{%- for turn in messages -%}{{- '<|im_start|>' + turn.role + '\\n' -}}"
+    "{%- if turn.role == 'assistant' -%}{% generation %}{{- turn.content + '<|im_end|>' -}}{% endgeneration %}"
+    "{%- else -%}{{- turn.content + '<|im_end|>' -}}{%- endif -%}{{- '\\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+
+
 def test_a_template_without_generation_marks_learns_the_same_tokens(sft: Maker, base: Path, tmp_path: Path) -> None:
     """N3: where the template marks nothing, the answers are found by rendering; nothing is masked in silence."""
-    plain = copy_of(base, tmp_path / "plain")
-    template = (base / "chat_template.jinja").read_text(encoding="utf-8")
-    bare = template.replace("{%- generation %}", "").replace("{%- endgeneration %}", "")
-    bare = bare.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    (plain / "chat_template.jinja").write_text(bare, encoding="utf-8")
+    marked, bare = copy_of(base, tmp_path / "marked"), copy_of(base, tmp_path / "bare")
+    (marked / "chat_template.jinja").write_text(MARKED, encoding="utf-8")
+    without = MARKED.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    (bare / "chat_template.jinja").write_text(without, encoding="utf-8")
     messages = tiny.conversations(1)[0]["messages"]
-    assert load_template(plain).encode(messages) == load_template(base).encode(messages)
-    run = sft(model=tiny.model(plain), rows=tiny.conversations(8), **QUICK)
-    assert run.here()["supervised_tokens"] > 0
+    assert load_template(bare).encode(messages) == load_template(marked).encode(messages)
+    run = sft(model=tiny.model(bare), rows=tiny.conversations(8), **QUICK)
+    run.here()
+    assert learnt_text(run) == messages[1]["content"] + "<|im_end|>"
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(sft: Maker, base: Path, tmp_path: Path) -> None:
