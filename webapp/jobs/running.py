@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from webapp.core import processes
@@ -78,7 +78,7 @@ class Heartbeat:
             try:
                 if not leases.renew(self.job):
                     self.lost.set()
-            except Exception:
+            except DatabaseError:
                 logger.exception("no heartbeat for job %s", self.job.pk)
         close_old_connections()
 

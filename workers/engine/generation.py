@@ -181,26 +181,31 @@ async def stream_all(choices: Sequence[Choice]) -> AsyncIterator[tuple[int, Piec
             async for piece in pieces:
                 yield 0, piece
         return
-    queue: asyncio.Queue[tuple[int, Piece | BaseException]] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[int, Piece] | BaseException] = asyncio.Queue()
     tasks = [asyncio.create_task(_forward(index, choice, queue)) for index, choice in enumerate(choices)]
+    for task in tasks:
+        task.add_done_callback(lambda done: _tell_failure(done, queue))
     try:
         open_choices = len(choices)
         while open_choices:
-            index, piece = await queue.get()
-            if isinstance(piece, BaseException):
-                raise piece
-            yield index, piece
-            open_choices -= piece.finish_reason is not None
+            entry = await queue.get()
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry
+            open_choices -= entry[1].finish_reason is not None
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _forward(index: int, choice: Choice, queue: asyncio.Queue[tuple[int, Piece | BaseException]]) -> None:
-    try:
-        async with aclosing(choice.pieces()) as pieces:
-            async for piece in pieces:
-                queue.put_nowait((index, piece))
-    except Exception as error:  # noqa: BLE001  (raised again where the pieces are read)
-        queue.put_nowait((index, error))
+async def _forward(index: int, choice: Choice, queue: asyncio.Queue[tuple[int, Piece] | BaseException]) -> None:
+    async with aclosing(choice.pieces()) as pieces:
+        async for piece in pieces:
+            queue.put_nowait((index, piece))
+
+
+def _tell_failure(task: asyncio.Task[None], queue: asyncio.Queue[tuple[int, Piece] | BaseException]) -> None:
+    """What ended a choice is raised where the pieces are read."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        queue.put_nowait(error)

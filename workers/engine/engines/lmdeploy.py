@@ -5,6 +5,7 @@ and are the same as in training.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import secrets
@@ -56,11 +57,10 @@ def start_lmdeploy(run: EngineRun, checkpoint: Checkpoint, python: Path, *, cont
         *("--api-keys", key, "--enable-prefix-caching", "--log-level", "WARNING"),
     ]
     child = subprocess.Popen(command, preexec_fn=_die_with_parent)  # noqa: PLW1509  (no other thread runs yet)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(stop, child)
         wait_until_ready(child, f"http://127.0.0.1:{port}")
-    except BaseException:
-        stop(child)
-        raise
+        undo.pop_all()
     return LMDeployEngine(
         child,
         f"http://127.0.0.1:{port}",
