@@ -8,15 +8,14 @@ from django.db import IntegrityError, transaction
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import Role, User
 from webapp.accounts.services import record_audit
-from webapp.core.errors import NotFound, UserError
-from webapp.datasets.access import access_version
-from webapp.datasets.models import VersionState
+from webapp.core.errors import UserError
 from webapp.evals.access import access_evaluation, access_suite
 from webapp.evals.guessing import guess_config
 from webapp.evals.models import Evaluation, EvaluationState, Suite
 from webapp.jobs.services import submit_job
 from webapp.registry.access import access_ready_model
 from webapp.registry.services import ANSWERING
+from webapp.registry.training.services import usable_version
 from workers.spec.evaluate import EvalSpec, SuiteConfig
 
 NAME_LENGTH = 120
@@ -49,17 +48,7 @@ def create_suite(
 ) -> Suite:
     """A suite from a dataset version. Without `config` the method is guessed from the records; with it, only what is left out."""
     workspace = access_workspace(user, slug, role=Role.MANAGER)
-    version = access_version(user, version_id)
-    if version.dataset.workspace_id != workspace.pk:
-        raise NotFound
-    if version.state != VersionState.READY:
-        raise UserError(
-            "dataset.not_ready",
-            "“{name}” is {state}; choose a version that is ready.",
-            status=409,
-            name=str(version),
-            state=str(version.get_state_display()),
-        )
+    version = usable_version(user, workspace, version_id)
     guessed = guess_config(version)
     given = {key: value for key, value in (config or {}).items() if value is not None}
     chosen = SuiteConfig.model_validate({**(guessed.model_dump() if "method" not in given else {}), **given})
