@@ -17,6 +17,8 @@ CPU_FIXED = 365e6
 """Python, torch, transformers and the trainer itself, before any model (resident memory)."""
 ADAPTER_FIXED = 60e6
 """peft and what it loads."""
+NF4_FIXED = 130e6
+"""The library of 4-bit weights, and what it unpacks on a CPU (resident memory)."""
 CUDA_FIXED = 0.55e9
 """CUDA context and the work space of cuBLAS."""
 CHUNK_BYTES = 32 << 20
@@ -35,7 +37,7 @@ CPU_HEAP = {
 }
 """On a CPU: resident memory over bytes kept, fitted to the configurations of benchmarks/bench_planner.py. The system's
 allocator keeps what was freed in pieces, most where large and small blocks alternate (frozen layers with adapters)."""
-CPU_CHUNKS = {"full": 6.6, "adapter": 9.0}
+CPU_CHUNKS = {"full": 6.6, "lora": 9.0, "qlora": 22.0}
 """Copies of one chunk of logits that the heap ends up holding (same fit)."""
 CPU_HEAD = 11.5
 """Bytes per weight of the output layer for its gradient and the copies on the way (same fit)."""
@@ -126,6 +128,9 @@ def layer_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     if plan.trains_adapter:
         # Two norms in 32 bit, the inputs of the adapted layers, and what lies between an adapter's two matrices.
         rest = 8 * h + 2 * size * h + size * q + len(shape.linear_widths) * size * plan.rank
+        if plan.method == "qlora" and plan.device == "cpu":
+            # There, layers in four bits keep inputs of their own (counted: a fifth more than their width says).
+            rest += 1.2 * size * sum(inputs for inputs, _ in shape.linear_widths)
         if plan.dropout:
             # A mask and the masked input of every adapted layer.
             rest += (1 + size) * sum(inputs for inputs, _ in shape.linear_widths)
@@ -162,7 +167,7 @@ def logit_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
         return WHOLE_LOGITS * plan.tokens * shape.vocabulary
     rows = min(plan.tokens, max(16, CHUNK_BYTES // (4 * shape.vocabulary)))
     if plan.device == "cpu":
-        copies = CPU_CHUNKS["adapter" if plan.trains_adapter else "full"] * 4 * rows * shape.vocabulary
+        copies = CPU_CHUNKS[plan.method] * 4 * rows * shape.vocabulary
         return copies + (0.0 if plan.trains_adapter else CPU_HEAD * shape.vocabulary * shape.hidden)
     chunk = (2.5 if plan.precision == "float32" else 3.0) * rows * 4 * shape.vocabulary
     head = shape.vocabulary * shape.hidden
@@ -191,7 +196,7 @@ def workspace_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
 def fixed_bytes(plan: TrainingPlan) -> float:
     if plan.device == "cuda":
         return CUDA_FIXED
-    return CPU_FIXED + (ADAPTER_FIXED if plan.trains_adapter else 0.0)
+    return CPU_FIXED + (ADAPTER_FIXED if plan.trains_adapter else 0.0) + (NF4_FIXED if plan.method == "qlora" else 0.0)
 
 
 def _load(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
