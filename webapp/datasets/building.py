@@ -178,8 +178,8 @@ def _insert(rows: list[tuple[Any, ...]]) -> None:
         if connection.vendor == "sqlite":
             cursor.executemany(f"{insert}{one} ON CONFLICT DO NOTHING", rows)
         else:
-            values = ", ".join([one] * len(rows))
-            cursor.execute(f"{insert}{values} ON CONFLICT DO NOTHING", [value for row in rows for value in row])
+            many = f"{insert}{', '.join([one] * len(rows))} ON CONFLICT DO NOTHING"
+            cursor.execute(many, [value for row in rows for value in row])
 
 
 def build(dataset: Dataset, records: Iterable[Record], **fields: Any) -> DatasetVersion:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from channels.db import database_sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import RequestDataTooBig
+from django.db import close_old_connections, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from ninja.utils import check_csrf
@@ -67,6 +68,19 @@ class Caller:
         return f"key:{self.key_id}" if self.key_id else f"user:{self.user.pk}"
 
 
+async def ask(work: Callable[..., Any], *given: Any) -> Any:
+    """Database work in the request's thread. A client that leaves ends the request before Django closes its connection."""
+
+    def work_and_close() -> Any:
+        try:
+            return work(*given)
+        finally:
+            if not connection.in_atomic_block:  # as it is in tests
+                close_old_connections()
+
+    return await sync_to_async(work_and_close)()
+
+
 def gateway_view(*methods: str) -> Callable[[View], View]:
     """An async view whose errors are OpenAI error objects. CSRF is checked where a session is used, not for keys."""
 
@@ -77,7 +91,7 @@ def gateway_view(*methods: str) -> Callable[[View], View]:
             try:
                 if request.method not in methods:
                     raise GatewayError(405, f"Use {' or '.join(methods)} here.", code="method_not_allowed")
-                caller = await database_sync_to_async(authenticate)(request)
+                caller = await ask(authenticate, request)
                 if wait := await seconds_to_wait(caller.name):
                     raise GatewayError(429, "Too many requests with this key; wait a little.", code="rate_limit", wait=wait)
                 return await view(request, caller, *args, **kwargs)
@@ -135,7 +149,7 @@ def find_deployment(caller: Caller, name: str) -> Deployment:
 @gateway_view("GET")
 async def models(request: HttpRequest, caller: Caller) -> HttpResponseBase:
     running = usable_deployments(caller.user).filter(wanted=Wanted.RUNNING).order_by("name", "pk")
-    rows: list[Deployment] = await database_sync_to_async(list)(running)
+    rows: list[Deployment] = await ask(list, running)
     count: dict[str, int] = {}
     for row in rows:
         count[row.name] = count.get(row.name, 0) + 1
@@ -144,7 +158,7 @@ async def models(request: HttpRequest, caller: Caller) -> HttpResponseBase:
 
 @gateway_view("GET")
 async def model(request: HttpRequest, caller: Caller, name: str) -> HttpResponseBase:
-    return JsonResponse(describe(await database_sync_to_async(find_deployment)(caller, name), alone="/" not in name))
+    return JsonResponse(describe(await ask(find_deployment, caller, name), alone="/" not in name))
 
 
 def describe(row: Deployment, *, alone: bool) -> dict[str, Any]:
@@ -196,7 +210,7 @@ async def read_request(request: HttpRequest, caller: Caller) -> tuple[bytes, dic
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise GatewayError(400, "Name a model: GET /v1/models lists those you may use.", code="missing_model", param="model")
-    return raw, body, await database_sync_to_async(find_deployment)(caller, name)
+    return raw, body, await ask(find_deployment, caller, name)
 
 
 async def forward(request: HttpRequest, caller: Caller, path: str) -> HttpResponseBase:
