@@ -26,6 +26,7 @@ CONTENT_TYPES = {
     ".json": "application/json; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",
     ".zip": "application/zip",
+    ".tar": "application/x-tar",
     ".parquet": "application/vnd.apache.parquet",
     ".conll": "text/plain; charset=utf-8",
 }

@@ -35,6 +35,7 @@ FORMATS = [
     ("labelstudio", "Label Studio"),
     ("labelu", "LabelU"),
     ("parquet", "Parquet"),
+    ("webdataset", "WebDataset"),
 ]
 ENCODINGS = [("auto", _("Recognise it")), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "GB18030")]
 LANGUAGES = [("", _("Recognise it")), ("zh", _("Chinese")), ("en", _("English"))]

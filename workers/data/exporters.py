@@ -13,7 +13,7 @@ from workers.data.writers.base import Counts, Files, Writer, json_list, lines, n
 from workers.data.writers.chats import chat_losses, guanaco_rows, labelllm_rows, moss_rows, wanjuan_rows
 from workers.data.writers.columns import column_losses, huggingface, parquet
 from workers.data.writers.conversations import alpaca_rows, conversation_losses, openai_rows, sharegpt_rows
-from workers.data.writers.media import asr, llamafactory, media_losses, own
+from workers.data.writers.media import asr, llamafactory, media_losses, own, webdataset
 from workers.data.writers.pictures import coco, labelme, picture_losses, voc, yolo
 from workers.data.writers.preferences import implicit_rows, kto_rows, preference_losses, preference_rows, ranking_rows
 from workers.data.writers.spans import conll, span_losses
@@ -70,6 +70,7 @@ WRITERS: tuple[Writer, ...] = (
     Writer("labelllm", "LabelLLM", ".jsonl", lines(labelllm_rows), partial(chat_losses, "labelllm")),
     Writer("wanjuan", "WanJuan", ".jsonl", lines(wanjuan_rows), partial(chat_losses, "wanjuan")),
     Writer("zip", "JSON Lines with files", ".zip", own, partial(media_losses, "zip")),
+    Writer("webdataset", "WebDataset", ".tar", webdataset, partial(media_losses, "webdataset")),
     Writer("llamafactory", "LLaMA-Factory with files", ".zip", llamafactory, partial(media_losses, "llamafactory")),
     Writer("coco", "COCO", ".zip", coco, partial(picture_losses, "coco")),
     Writer("voc", "Pascal VOC", ".zip", voc, partial(picture_losses, "voc")),

@@ -160,9 +160,12 @@ def open_reading(path: Path, name: str, settings: Settings) -> Reading:
     """By content: an archive, or a file of text."""
     from workers.data import packages  # they read files in turn
     from workers.data.archive import is_zip
+    from workers.data.packages.webdataset import WebDatasetReading, is_tar
 
     if is_zip(path):
         return packages.open_archive(Archive(path), settings)
+    if is_tar(path):
+        return WebDatasetReading(path)
     if packages.tables.is_table(path):
         return packages.tables.open_path(path, name, settings)
     return packages.open_source(Source(path, settings.encoding), name, settings)

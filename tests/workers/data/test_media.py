@@ -327,3 +327,50 @@ def test_preview_measures_and_stores_nothing(tmp_path: Path) -> None:
     assert found["format"] == "folder"
     assert found["records"][0]["media"] == [{"kind": "image", "name": "1.jpg", "width": 30, "height": 20}]
     assert not (tmp_path / "media").exists()
+
+
+def tar(members: dict[str, bytes]) -> bytes:
+    import tarfile
+
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_webdataset_samples_come_in_by_their_names(tmp_path: Path) -> None:
+    members = {
+        "a/1.jpg": picture(20, 10), "a/1.txt": b"A cat.", "a/1.cls": b"3", "a/1.json": b'{"source_url": "x"}',
+        "a/2.jpg": b"no picture", "a/3.exe": b"x", "a/4.json": b'{"caption": "Only words"}',
+    }  # fmt: skip
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(members))
+    records, refused, importer = bring_in(path)
+    assert importer.format == "webdataset"
+    assert [(record.id, record.text, record.label, record.extra) for record in records] == [
+        ("a/1", "A cat.", "3", {"source_url": "x"}), ("a/4", "Only words", None, {})
+    ]  # fmt: skip
+    assert records[0].media
+    assert (records[0].media[0].name, records[0].media[0].width) == ("a/1.jpg", 20)
+    assert refused == [("a/2", "record.broken_picture"), ("a/3", "record.unknown_member")]
+    path.write_bytes(path.read_bytes()[:1000])
+    records, refused, _ = bring_in(path)
+    assert (records, refused) == ([], [("a/1", "record.broken_member"), ("a.tar", "dataset.broken_archive")])
+
+
+def test_webdataset_carries_everything(tmp_path: Path) -> None:
+    rows = json.dumps(EVERYTHING.model_dump(mode="json", exclude_none=True))
+    records, _, _ = bring_in(pack(tmp_path / "in.zip", {"records.jsonl": rows, "dir/p.jpg": picture(80, 40)}))
+    records.append(Record(id="words", text="only words", facets=Facets(language="en")))
+
+    def stored(sha256: str) -> Path | None:
+        return tmp_path / "media" / sha256[:2] / sha256
+
+    path = tmp_path / "out.tar"
+    path.write_bytes(b"".join(export(records, "webdataset", stored)))
+    back, refused, _ = bring_in(path)
+    assert (refused, back) == ([], records)
+    assert losses("webdataset", statistics(records)) == []

@@ -1,12 +1,13 @@
 """Records with their files as a ZIP: our own, LLaMA-Factory's, and an ASR manifest with its sound."""
 
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 from workers.data.formats.base import Loss
-from workers.data.records import canonical_json, slim
+from workers.data.records import canonical_json, record_line, slim
 from workers.data.writers.base import Counts, Files, Row, left_out, tags
 from workers.data.writers.conversations import conversation_losses, sharegpt_rows
 from workers.data.writers.zip_stream import ZipStream, blocks
@@ -70,6 +71,32 @@ def _llamafactory_rows(record: Record) -> Iterator[Row]:
         yield row
 
 
+def webdataset(records: Iterable[Record], files: Files) -> Iterator[bytes]:
+    """A tar file: each record as JSON, followed by its stored files, numbered in their order."""
+    for number, record in enumerate(records):
+        key = f"{number:09d}"
+        yield from _tar_member(f"{key}.json", [line := record_line(slim(record.model_dump(mode="json")))], len(line))
+        for index, item in enumerate(record.media or []):
+            path = files(item.sha256) if item.sha256 else None
+            if path is not None:
+                suffix = PurePosixPath(item.name or "").suffix or f".{_ENDINGS[item.kind]}"
+                with path.open("rb") as file:
+                    yield from _tar_member(f"{key}.{index}{suffix}", blocks(file), path.stat().st_size)
+    yield b"\0" * 1024
+
+
+_ENDINGS = {"image": "jpg", "audio": "wav", "video": "mp4", "file": "bin"}
+
+
+def _tar_member(name: str, pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Header, content, and zeros up to a multiple of 512 bytes."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    yield info.tobuf()
+    yield from pieces
+    yield b"\0" * (-size % 512)
+
+
 def asr(records: Iterable[Record], files: Files) -> Iterator[bytes]:
     return _with_files(records, files, asr_rows, "manifest.jsonl")
 
@@ -105,6 +132,8 @@ def media_losses(format: str, counts: Counts) -> Iterator[Loss]:
     if format == "zip":
         yield left_out("no_media", "{count} records have no files; JSON Lines says all of them.",
                        0 if counts.field("media") else counts.total)  # fmt: skip
+    elif format == "webdataset":
+        pass
     elif format == "asr":
         sound = counts.feature("sound")
         yield left_out("no_sound", "{count} records have no sound and are left out.", counts.total - sound)
