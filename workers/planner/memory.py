@@ -37,7 +37,7 @@ CPU_HEAP = {
 }
 """On a CPU: resident memory over bytes kept, fitted to the configurations of benchmarks/bench_planner.py. The system's
 allocator keeps what was freed in pieces, most where large and small blocks alternate (frozen layers with adapters)."""
-CPU_CHUNKS = {"full": 6.6, "lora": 9.0, "qlora": 22.0}
+CPU_CHUNKS = {"full": 6.6, "lora": 9.0, "qlora": 18.0}
 """Copies of one chunk of logits that the heap ends up holding (same fit)."""
 CPU_HEAD = 11.5
 """Bytes per weight of the output layer for its gradient and the copies on the way (same fit)."""
@@ -128,8 +128,8 @@ def layer_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     if plan.trains_adapter:
         # Two norms in 32 bit, the inputs of the adapted layers, and what lies between an adapter's two matrices.
         rest = 8 * h + 2 * size * h + size * q + len(shape.linear_widths) * size * plan.rank
-        if plan.method == "qlora" and plan.device == "cpu":
-            # There, layers in four bits keep inputs of their own (counted: a fifth more than their width says).
+        if plan.method == "qlora" and plan.device == "cpu" and half:
+            # There, layers in four bits keep 16-bit inputs of their own (counted: a fifth more than their width says).
             rest += 1.2 * size * sum(inputs for inputs, _ in shape.linear_widths)
         if plan.dropout:
             # A mask and the masked input of every adapted layer.
