@@ -51,10 +51,10 @@ def test_work_is_refused_before_it_fills_the_disk(
 
 @pytest.fixture
 def small_disk(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    """A data folder on a disk of 6 MB."""
+    """A data folder on a disk of 9 MB."""
     place = tmp_path / "small"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=9m", "none", str(place)]
     if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("a disk that is really full needs root and tmpfs")
     settings.DATA_DIR = place
@@ -70,7 +70,7 @@ def test_disk_that_fills_during_an_import(
     content = b"".join(b'{"text": "%06d %s"}\n' % (number, b"x" * 180) for number in range(10_000))
     upload = send(alice_client, "academy", "a.jsonl", content)
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * (3 << 20))
+    ballast.write_bytes(b"x" * (6 << 20))
     from webapp.core import storage
 
     monkeypatch.setattr(storage, "require_space", lambda needed_bytes=0: None)  # the disk fills after it was asked

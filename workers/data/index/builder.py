@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import shutil
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 from workers.data.index import facts
 from workers.spec.filters import CATEGORIES, NUMBERS
@@ -72,7 +74,7 @@ class IndexBuilder:
             "texts": self._texts,
         }
         for name, values in columns.items():
-            numpy.save(self._temporary / f"{name}.npy", numpy.frombuffer(values, dtype=TYPES[values.typecode]))
+            _save(self._temporary / f"{name}.npy", numpy.frombuffer(values, dtype=TYPES[values.typecode]))
         vocabulary = {name: list(known) for name, known in zip(CATEGORIES, self._known, strict=True)}
         head = {"format": FORMAT, "count": len(self._keys), "values": vocabulary}
         (self._temporary / "index.json").write_text(json.dumps(head, ensure_ascii=False), encoding="utf-8")
@@ -86,6 +88,13 @@ class IndexBuilder:
         with contextlib.suppress(OSError):
             self._words.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _save(path: Path, column: NDArray[Any]) -> None:
+    """As numpy.save, which does not say that it was the disk that is full."""
+    content = io.BytesIO()
+    numpy.save(content, column)
+    path.write_bytes(content.getbuffer())
 
 
 def hash_number(text: str) -> int:
