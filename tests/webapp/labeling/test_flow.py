@@ -283,5 +283,5 @@ def test_strangers_and_annotators_do_not_manage(
 def test_export_tells_review_gold_and_help(alice: User, bob: User, workspace: Workspace) -> None:
     project = make_project(alice, workspace, texts(1), flow={"review_share": 100})
     label(bob, claim(bob, project))
-    row = exports.annotation_row(next(iter(exports.current_annotations(project))))
+    (row, _record), *_rest = exports.exported_rows(project)
     assert (row["review"], row["is_gold"], row["help"]) == ("pending", False, "")
