@@ -374,3 +374,19 @@ def test_webdataset_carries_everything(tmp_path: Path) -> None:
     back, refused, _ = bring_in(path)
     assert (refused, back) == ([], records)
     assert losses("webdataset", statistics(records)) == []
+
+
+def test_preview_of_a_huge_coco_file_reads_only_its_beginning(tmp_path: Path) -> None:
+    images = [{"id": number, "file_name": f"{number}.jpg", "width": 9, "height": 9} for number in range(3)]
+    label = {"image_id": 0, "category_id": 1, "bbox": [1, 1, 2, 2], "note": "x" * 900}
+    path = tmp_path / "a.json"
+    with path.open("w") as file:
+        file.write(f'{{"images": {json.dumps(images)}, "categories": [{{"id": 1, "name": "cat"}}], "annotations": [')
+        file.write(json.dumps(label))
+        for _ in range(25_000):
+            file.write("," + json.dumps(label))
+        file.write("]}")
+    found = preview(path)
+    assert (found["format"], len(found["records"]), found["errors"]) == ("coco", 3, [])
+    shown = found["records"][0]["annotations"][0]["value"]["regions"]
+    assert 0 < len(shown) < 25_000

@@ -16,6 +16,9 @@ from workers.data.readings import Content, Reading
 from workers.data.source import Source
 from workers.spec.errors import UserError
 
+PREVIEW_BYTES = 16 * 1024 * 1024
+"""How far a preview reads: its labels are those that come so early."""
+
 
 def recognises(head: bytes) -> bool:
     """An object that soon names pictures with their file names, or labels with their picture."""
@@ -49,7 +52,7 @@ class CocoReading(Reading):
             table.execute("create table label (picture text, body text)")
             table.execute("create table picture (id text, line integer, body text)")
             categories: dict[str, str] = {}
-            yield from _read(self.source, table, categories)
+            yield from _read(self.source, table, categories, PREVIEW_BYTES if sink.folder is None else None)
             table.execute("create index by_picture on label (picture)")
             for picture, line, body in table.execute("select id, line, body from picture order by rowid"):
                 labels = table.execute("select body from label where picture = ? order by rowid", (picture,))
@@ -58,14 +61,14 @@ class CocoReading(Reading):
                 except UserError as error:
                     yield Problem(line, error, body[:200])
             lost = table.execute("select count(*) from label where picture not in (select id from picture)").fetchone()[0]
-            if lost:
+            if lost and sink.folder is not None:
                 yield problem(
                     1, "annotations", "lost_labels", "{count} labels belong to pictures that are not listed.", count=lost
                 )
 
 
-def _read(source: Source, table: sqlite3.Connection, categories: dict[str, str]) -> Iterator[Problem]:
-    """Fill the tables, list by list as they stand in the file."""
+def _read(source: Source, table: sqlite3.Connection, categories: dict[str, str], limit: int | None) -> Iterator[Problem]:
+    """Fill the tables, list by list as they stand in the file; of a preview up to `limit` bytes."""
     reader = Reader(source)
     if reader.peek() == "{":
         reader.position += 1
@@ -79,6 +82,8 @@ def _read(source: Source, table: sqlite3.Connection, categories: dict[str, str])
                 reader.value()
             else:
                 for item in elements(reader):
+                    if limit is not None and source.position > limit:
+                        return
                     if isinstance(item, Problem):
                         yield item
                     else:
