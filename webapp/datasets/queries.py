@@ -120,7 +120,7 @@ def _cursor(rank: int | None) -> str | None:
 
 def facet_counts(version: DatasetVersion, wanted: RecordFilter) -> dict[str, dict[str, list[int]]]:
     """facet → value → [records, bytes] among the records that pass the other conditions; words are not looked at."""
-    if not (wanted.values or wanted.ranges or wanted.positions is not None) and "facets" in version.stats:
+    if not (wanted.values or wanted.ranges or wanted.ids or wanted.positions is not None) and "facets" in version.stats:
         return cast("dict[str, dict[str, list[int]]]", version.stats["facets"])
     index = open_index(version)
     counts = index.facets(index.mask(wanted))

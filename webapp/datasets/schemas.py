@@ -195,7 +195,7 @@ class RecordList(Schema):
 class RecordQuery(Schema):
     """Conditions that hold together; several values of one facet are alternatives; `(none)`: records without it."""
 
-    q: str = Field("", description='words that all occur; "a phrase"; -word must not occur')
+    q: str = Field("", description='words that all occur; "a phrase"; -word must not occur; id:r7')
     kind: list[str] = []
     modality: list[str] = []
     language: list[str] = []

@@ -14,6 +14,7 @@ NUMBERS = {"length": "I", "bytes": "I", "turns": "I", "quality": "f", "date": "i
 NONE = "(none)"
 """The value of a facet that a record does not have."""
 MAXIMUM_WORDS = 8
+ID_MARK = "id:"
 _WORD = re.compile(r'(-?)(?:"([^"]+)"|(\S+))')
 Bound = float | None
 
@@ -21,7 +22,7 @@ Bound = float | None
 class RecordFilter(Spec):
     """All conditions hold together; several values of one facet are alternatives."""
 
-    q: str = Field("", max_length=500, description='words that all occur; "a phrase"; -word must not occur')
+    q: str = Field("", max_length=500, description='words that all occur; "a phrase"; -word must not occur; id:r7')
     values: dict[str, list[str]] = Field(default_factory=dict, description="facet → accepted values")
     ranges: dict[str, tuple[Bound, Bound]] = Field(default_factory=dict, description="number → least and most, inclusive")
     positions: list[int] | None = Field(None, description="picked by hand; other conditions hold as well")
@@ -53,9 +54,15 @@ class RecordFilter(Spec):
         unwanted: list[str] = []
         for minus, phrase, word in _WORD.findall(self.q)[:MAXIMUM_WORDS]:
             text = (phrase or word).lower().replace("\x00", "")
-            if text:
+            if text and not (word.startswith(ID_MARK) and not minus):
                 (unwanted if minus else wanted).append(text)
         return sorted(wanted, key=len, reverse=True), unwanted
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids that are asked for by name (`id:r7`)."""
+        found = [word for minus, _phrase, word in _WORD.findall(self.q)[:MAXIMUM_WORDS] if word.startswith(ID_MARK) and not minus]
+        return [word.removeprefix(ID_MARK) for word in found]
 
     @property
     def is_empty(self) -> bool:

@@ -138,6 +138,14 @@ def test_distributions_count_records_and_bytes(index: Index, rows: list[dict[str
     assert index.ranges()["quality"] == [0.2, 0.8]
 
 
+def test_records_are_found_by_their_id(index: Index) -> None:
+    assert positions(index, RecordFilter(q="id:r7")) == [7]
+    assert positions(index, RecordFilter(q="id:r7 id:r21 书院", values={"language": ["zh"]})) == [7, 21]
+    assert positions(index, RecordFilter(q="id:r7 nothing")) == []
+    assert positions(index, RecordFilter(q="id:nobody")) == []
+    assert positions(index, RecordFilter(q='"id:r7"')) == [], "a phrase is only words"
+
+
 def test_picked_records_outside_the_version_are_ignored(index: Index) -> None:
     assert positions(index, RecordFilter(positions=[999, 3, 1000, 5])) == [3, 5, 999]
     assert positions(index, RecordFilter(values={"label": ["never heard of"]})) == []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from workers.data.index.builder import FORMAT
+from workers.data.index.builder import FORMAT, hash_number
 from workers.data.index.facts import NO_DATE
 from workers.data.index.scanning import matching_rows
 from workers.spec.filters import CATEGORIES, NONE, NUMBERS, RecordFilter
@@ -61,6 +61,10 @@ class Index:
         """Which records have the facets that are asked for; None: nothing is asked of them. Words are not looked at."""
         parts = [self._has_value(name, values) for name, values in wanted.values.items()]
         parts += [self._in_range(name, *bounds) for name, bounds in wanted.ranges.items()]
+        if wanted.ids:
+            parts.append(
+                numpy.isin(self.column("key"), numpy.array([hash_number(key) for key in wanted.ids], dtype=numpy.uint64))
+            )
         if wanted.positions is not None:
             picked = numpy.zeros(self.count, dtype=numpy.bool_)
             picked[[position for position in wanted.positions if 0 <= position < self.count]] = True
