@@ -75,9 +75,7 @@ def composition(facets: Mapping[str, Mapping[str, list[int]]], *, by_bytes: bool
     axis = {"automargin": True, "type": "category", "categoryorder": "array", "categoryarray": rows[::-1]}
     unit = _("share of the bytes, %") if by_bytes else _("share of the records, %")
     share = {"range": [0, 100], "title": {"text": unit}, "automargin": True}
-    return figure(
-        traces, xaxis=share, barmode="stack", hovermode="closest", showlegend=False, yaxis=axis, bargap=0.35
-    )
+    return figure(traces, xaxis=share, barmode="stack", hovermode="closest", showlegend=False, yaxis=axis, bargap=0.35)
 
 
 def _plain(text: str) -> str:
