@@ -108,12 +108,16 @@ def test_pages_are_worked_by_digits(
     position = page.context["position"]
     answer = bob_client.post(url, {"position": position, "verdict": "bad:wrong", "note": "a = b"})
     assert (answer.status_code, answer["Location"]) == (302, url)
-    assert bob_client.get(url).context["position"] != position
+    following = bob_client.get(url)
+    assert following.context["position"] != position
+    assert ("95 % interval: 0.0 %" if language == "en" else "95% 区间：0.0 %") in following.content.decode()
     assert bob_client.get(f"{url}?position={position}").context["position"] == position
     assert "a = b" in bob_client.get(f"{url}history/").content.decode()
     assert bob_client.get(url, headers={"HX-Request": "true"}).content.decode().count("<html") == 0
     listed = f"/w/academy/data/versions/{version.pk}/spot-checks/"
-    assert url in bob_client.get(listed).content.decode()
+    shown = bob_client.get(listed).content.decode()
+    assert url in shown
+    assert ("People judge" in shown) is (language == "en")
     assert bob_client.post(listed, {"size": 5}).status_code == 403
     assert alice_client.post(listed, {"size": 5, "seed": 1}).status_code == 302
     assert listed in alice_client.get(f"/w/academy/data/versions/{version.pk}/").content.decode()
