@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.webapp.registry.conftest import make_version
+from tests.webapp.registry.conftest import Run, make_version
 from webapp.accounts.models import User, Workspace
 from webapp.datasets.models import DatasetVersion
-from webapp.jobs.models import Job
-from webapp.registry.models import Model
-from webapp.registry.training import services
+from webapp.jobs.models import Job, State
+from webapp.registry.models import Model, ModelKind
+from webapp.registry.training import planning, services
 from webapp.registry.training.presets import PRESETS
 from webapp.registry.training.spec_fields import form_groups
 from workers.spec.record import Message, Record
@@ -113,3 +113,23 @@ def test_the_api_starts_preferences(
     answer = alice_client.post(address, body, "application/json")
     assert answer.status_code == 202, answer.content
     assert answer.json()["kind"] == "preference"
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_preferences_and_rewards_end_in_the_registry(
+    alice: User, workspace: Workspace, tiny: Model, preferences: DatasetVersion, run_job: Run
+) -> None:
+    """S8.2, with the real programs: a tuned model from preferences, and a reward model, which nothing offers to chat with."""
+    few = {"datasets": [preferences.pk], "base_model": tiny.pk, "epochs": 1}
+    made = {}
+    for kind in ("preference", "reward"):
+        values = {**few, "name": f"Made by {kind}"}
+        job = run_job(services.start_from_form(user=alice, slug="academy", kind=kind, values=values))
+        assert job.state == State.DONE, (job.error_template, job.error_params)
+        made[kind] = Model.objects.get(job=job)
+    assert (made["preference"].kind, made["preference"].base) == (ModelKind.TUNED, tiny)
+    assert made["reward"].kind == ModelKind.REWARD
+    offered = [value for value, _ in planning.offered_models(workspace)]
+    assert str(made["preference"].pk) in offered
+    assert str(made["reward"].pk) not in offered

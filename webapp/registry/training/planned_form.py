@@ -26,6 +26,8 @@ from workers.planner.shape import ModelShape
 from workers.spec.record import Record
 
 LOOKED_AT = 200
+LONG_TEXT = 20_000
+"""Characters of a text that a page takes the time to tokenise."""
 FULL_BELOW = 50_000_000
 """Weights below which the method «automatic» trains all of them (workers.train.recipe)."""
 LONGEST_PASS = {"cpu": 4096, "cuda": 65_536}
@@ -55,10 +57,16 @@ def _lengths(path: Path, _sha256: str, model_id: int, changed: str, kind: str) -
             break
         if kind == "pretrain":
             text = as_text(record) or "\n".join(message.content for message in record.messages or [])
-            found += [len(template.encode_texts([text])[0])] if text else []
+            found += [_text_tokens(template, text)] if text else []
         elif not missing_field(record, kind):
             found.append(_tokens(template, record, kind))
     return tuple(found)
+
+
+def _text_tokens(template: ChatTemplate, text: str) -> int:
+    """Tokens of a text; of a very long one its beginning is counted and the rest reckoned."""
+    head = text[:LONG_TEXT]
+    return round(len(template.encode_texts([head])[0]) * len(text) / len(head))
 
 
 def _tokens(template: ChatTemplate, record: Record, kind: str) -> int:
