@@ -67,7 +67,8 @@ def page(request: HttpRequest, slug: str = "demo", name: str = "home") -> HttpRe
     source = FOLDER / f"{name}.html"
     if not source.is_file():
         source = FOLDER / "home.html"
-    if tool := request.GET.get("tool"):
+    tool = request.GET.get("tool")
+    if tool and "records" not in request.GET:
         state.world["records"] = tools.records(tool)
     workspace = SimpleNamespace(slug=slug, name="书院小店 · Bookshop")
     context = {

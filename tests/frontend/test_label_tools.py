@@ -162,3 +162,15 @@ def test_keys_of_the_tools_on_the_page_are_listed(page: Page, fake: Fake) -> Non
     dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(dialog.get_by_text("As good as the one above")).to_be_visible()
     expect(dialog.get_by_text(re.compile("Choose a label"))).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [("spans", "has no text"), ("segments", "no such recording"), ("regions", "has no picture"), ("ranking", "no answers")],
+)
+def test_record_without_what_is_asked_about_says_so_and_can_be_skipped(page: Page, fake: Fake, tool: str, words: str) -> None:
+    fake.call("set", records=[{"id": "bare"}, {"id": "bare too"}])
+    page.goto(f"/w/demo/label?tool={tool}&records=kept")
+    expect(page.get_by_text(words)).to_be_visible()
+    press(page, "s")
+    expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "2")

@@ -6,6 +6,8 @@ import { paint } from "./colours.js";
 
 const STEP = 1000;
 const SMALL_STEP = 100;
+// Drawing the sound needs all of it in memory; of longer recordings the line of time is shown alone.
+const LONGEST_WAVE = 30 * 60_000;
 
 export function formatTime(milliseconds) {
   const whole = Math.max(0, Math.round(milliseconds));
@@ -24,6 +26,7 @@ export class Player {
   /** `kind`: "audio" or "video". */
   constructor(kind) {
     this.kind = kind;
+    this.address = null;
     this.lanes = [];
     this.wave = null;
     this.media = h(`${kind}.player-media`, { preload: "metadata", "aria-label": t(kind === "video" ? "tool.video" : "tool.audio"), playsInline: true });
@@ -33,12 +36,12 @@ export class Player {
     this.track = h("div.player-track", { "aria-hidden": "true" });
     this.needle = h("div.player-needle");
     this.track.append(this.needle);
-    this.trouble = h("p.alert.alert-warning.m-0", { role: "alert", hidden: true }, t("tool.media_failed"));
+    this.trouble = h("p.alert.alert-warning.m-0", { role: "alert", hidden: true });
     this.element = h("div.player", {}, this.media, this.trouble, kind === "audio" && this.waveform, this.track, h("div.player-bar", {}, this.button, this.clock));
     for (const event of ["timeupdate", "seeked", "loadedmetadata", "durationchange"]) this.media.addEventListener(event, () => this.showTime());
     for (const event of ["play", "pause", "ended"]) this.media.addEventListener(event, () => this.showState());
-    this.media.addEventListener("loadedmetadata", () => this.drawLanes());
-    this.media.addEventListener("error", () => (this.trouble.hidden = !this.media.getAttribute("src")));
+    this.media.addEventListener("loadedmetadata", () => this.onLength());
+    this.media.addEventListener("error", () => this.media.getAttribute("src") && this.complain(t("tool.media_failed")));
     this.track.addEventListener("pointerdown", (event) => this.onTrack(event));
   }
 
@@ -48,7 +51,7 @@ export class Player {
     this.item = item;
     if (this.address === address) return;
     this.address = address;
-    this.trouble.hidden = true;
+    this.complain(address ? "" : t("tool.no_medium"));
     this.wave?.destroy();
     this.wave = null;
     this.media.pause();
@@ -56,13 +59,24 @@ export class Player {
     else this.media.removeAttribute("src");
     this.media.load();
     this.showTime();
-    if (address && this.kind === "audio") this.drawWave(address);
+  }
+
+  onLength() {
+    this.drawLanes();
+    const isDrawn = this.kind === "audio" && this.duration <= LONGEST_WAVE;
+    this.waveform.hidden = !isDrawn;
+    if (isDrawn && !this.wave) this.drawWave(this.address);
+  }
+
+  complain(text) {
+    this.trouble.textContent = text;
+    this.trouble.hidden = text === "";
   }
 
   /** The form of the sound, by wavesurfer; without it (a long or broken file) the line of time is enough. */
   async drawWave(address) {
     const { drawWave } = await import("./wave.js");
-    if (this.address !== address || !this.element.isConnected) return;
+    if (this.wave || this.address !== address || !this.element.isConnected) return;
     this.wave = drawWave(this.waveform, this.media, (at) => this.seek(at * this.duration));
   }
 

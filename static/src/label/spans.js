@@ -35,7 +35,8 @@ export class SpansField extends MarksField {
     this.caret = h("div.span-caret", { "aria-hidden": "true" });
     this.spoken = h("span.visually-hidden", { role: "status" });
     this.layer = h("div.span-layer", { "aria-hidden": "true" });
-    this.stage = h("div.span-stage", {}, this.layer, this.text, this.caret, this.spoken);
+    this.missing = h("p.text-secondary.m-0", { hidden: true }, t("tool.no_text"));
+    this.stage = h("div.span-stage", {}, this.missing, this.layer, this.text, this.caret, this.spoken);
     this.element = this.frame(this.palette, h("p.form-hint", {}, t("tool.span_hint")), this.count, this.list);
     this.text.addEventListener("focus", () => this.drawCaret());
     this.text.addEventListener("blur", () => this.drawCaret());
@@ -60,6 +61,7 @@ export class SpansField extends MarksField {
     this.words = wordsOf(this.offsets.text);
     this.cursor = this.anchor = 0;
     this.text.textContent = this.offsets.text;
+    this.missing.hidden = this.offsets.text !== "";
     this.annotator = createTextAnnotator(this.text, { renderer: unpainted });
     this.text.tabIndex = 0;
     this.annotator.on("createAnnotation", (made) => this.onMouseSelection(made));
