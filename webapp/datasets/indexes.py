@@ -66,4 +66,5 @@ def build_index(path: Path, folder: Path) -> None:
 
 
 def discard_index(sha256: str) -> None:
+    open_folder.cache_clear()  # files that stay mapped would keep their space
     shutil.rmtree(index_folder(sha256), ignore_errors=True)
