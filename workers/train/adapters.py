@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from workers.spec.errors import UserError
 from workers.spec.train import Lora
+from workers.train.quantise import load_library
 
 
 def add_lora(core: PreTrainedModel, lora: Lora, *, base_name: str, token_indices: list[int], seed: int) -> Any:
@@ -18,6 +19,7 @@ def add_lora(core: PreTrainedModel, lora: Lora, *, base_name: str, token_indices
 
     `token_indices`: tokens whose embeddings are learnt as well, because the base never learnt them.
     """
+    load_library()
     from peft import LoraConfig, get_peft_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -62,6 +64,7 @@ def _embeddings(core: PreTrainedModel, token_indices: list[int], tied: bool) -> 
 
 def merge_adapter(core: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The base with a LoRA folder added into its weights."""
+    load_library()
     from peft import PeftModel
 
     if not (folder / "adapter_model.safetensors").is_file():

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from workers.train.quantise import load_library
 from workers.train.team import is_shared_out, local
 
 
@@ -15,9 +16,7 @@ def make_optimizer(name: str, parameters: Mapping[str, torch.nn.Parameter], weig
     given = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     groups: list[dict[str, Any]] = [group for group in given if group["params"]]
     if name == "adamw_8bit":
-        from bitsandbytes.optim import AdamW8bit
-
-        return AdamW8bit(groups, lr=1e-3, betas=(0.9, 0.95))
+        return load_library().optim.AdamW8bit(groups, lr=1e-3, betas=(0.9, 0.95))
     if name == "adafactor":
         return torch.optim.Adafactor(groups, lr=1e-3)
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=not any(map(is_shared_out, parameters.values())))

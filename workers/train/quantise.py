@@ -1,10 +1,28 @@
 """Frozen weights in four bits (nf4 with double quantisation, Dettmers et al. 2023), for QLoRA on CPUs and GPUs alike."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from workers.spec.errors import UserError
+
+
+def load_library() -> Any:
+    """bitsandbytes, which peft imports wherever it is installed. It would have functions compiled that we never call, and to
+    prepare for that takes seconds; refused, it keeps them as they are."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError
+
+    original = torch.compile
+    torch.compile = refuse
+    try:
+        import bitsandbytes
+    finally:
+        torch.compile = original
+    return bitsandbytes
 
 
 def quantise_blocks(core: PreTrainedModel, device: torch.device, compute: torch.dtype) -> None:
@@ -35,10 +53,9 @@ def _is_adapter(name: str, parent: nn.Module) -> bool:
 
 
 def _in_four_bits(layer: nn.Linear, device: torch.device, compute: torch.dtype) -> nn.Module:
-    from bitsandbytes.nn import Linear4bit, Params4bit
-
+    library = load_library()
     with torch.device("meta"):
-        small = Linear4bit(
+        small = library.nn.Linear4bit(
             layer.in_features,
             layer.out_features,
             bias=layer.bias is not None,
@@ -47,7 +64,9 @@ def _in_four_bits(layer: nn.Linear, device: torch.device, compute: torch.dtype) 
             quant_type="nf4",
         )
     weight = layer.weight.detach().contiguous()
-    small.weight = Params4bit(weight, requires_grad=False, compress_statistics=True, quant_type="nf4", module=small).to(device)
+    small.weight = library.nn.Params4bit(
+        weight, requires_grad=False, compress_statistics=True, quant_type="nf4", module=small
+    ).to(device)
     if layer.bias is not None:
         small.bias = nn.Parameter(layer.bias.detach().to(device), requires_grad=False)
     # Outside of training the library would repack the weights for a kernel that is downloaded on demand.

@@ -74,6 +74,11 @@ class Session:
         if choices["recompute"]:
             network.recompute_activations()
         if given.compile == "on":
+            if self.device.type == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
+                raise UserError(
+                    "train.no_compiler",
+                    "To compile the model this machine needs a C++ compiler (g++); install one, or switch “compile” off.",
+                )
             network.compile_feed_forward()
         parallel = getattr(self.spec, "parallel", None)
         if parallel is not None and parallel.shard != "none" and self.team.size > 1:
