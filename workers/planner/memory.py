@@ -37,6 +37,8 @@ CPU_HEAP = {
 }
 """On a CPU: resident memory over bytes kept, fitted to the configurations of benchmarks/bench_planner.py. The system's
 allocator keeps what was freed in pieces, most where large and small blocks alternate (frozen layers with adapters)."""
+CPU_HEAP_AGAIN = 3.0
+"""The same where activations are computed again, block by block: the bytes are few, and most of them move (same fit)."""
 CPU_CHUNKS = {"full": 6.6, "lora": 9.0, "qlora": 18.0}
 """Copies of one chunk of logits that the heap ends up holding (same fit)."""
 CPU_HEAD = 11.5
@@ -127,7 +129,7 @@ def layer_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     feed_forward = (shape.matrices + 1) * size * f
     if plan.trains_adapter:
         # Two norms in 32 bit, the inputs of the adapted layers, and what lies between an adapter's two matrices.
-        rest = 8 * h + 2 * size * h + size * q + len(shape.linear_widths) * size * plan.rank
+        rest: float = 8 * h + 2 * size * h + size * q + len(shape.linear_widths) * size * plan.rank
         if plan.method == "qlora" and plan.device == "cpu" and half:
             # There, layers in four bits keep 16-bit inputs of their own (counted: a fifth more than their width says).
             rest += 1.2 * size * sum(inputs for inputs, _ in shape.linear_widths)
@@ -184,6 +186,8 @@ def workspace_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     """
     if plan.device == "cpu":
         kept = activation_bytes(shape, plan)
+        if plan.checkpointing:
+            return (CPU_HEAP_AGAIN - 1) * kept
         spare = (CPU_HEAP["adapter" if plan.trains_adapter else "full", plan.precision] - 1) * kept
         return max(0.0, spare - (4.0 * trained_weights(shape, plan) if plan.passes == 1 else 0.0))
     size = 2 if plan.precision == "bfloat16" else 4
