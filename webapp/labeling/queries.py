@@ -10,6 +10,7 @@ from webapp.accounts.models import Role, User
 from webapp.core.paging import Page, paginate
 from webapp.labeling.access import access_project, role_in, sees_everybody
 from webapp.labeling.models import Annotation, Contribution, LabelProject, ProjectMember, Task
+from webapp.labeling.wording import in_short
 
 COUNTED = ("choice", "tree", "rating", "pairwise", "spans", "relations", "regions", "segments", "frames", "trace")
 """Types whose labels are counted."""
@@ -70,7 +71,10 @@ def recent_annotations(project: LabelProject, user: User, limit: int) -> Recent:
     found = Annotation.objects.filter(project=project, is_current=True).select_related("task", "user").order_by("-pk")
     if not sees_everybody(role, project):
         found = found.filter(user=user)
-    return Recent(role, list(found[:limit]))
+    shown = list(found[:limit])
+    for annotation in shown:
+        annotation.in_short = in_short(annotation.value)  # type: ignore[attr-defined]
+    return Recent(role, shown)
 
 
 def label_distribution(project: LabelProject) -> dict[str, dict[str, int]]:

@@ -20,6 +20,7 @@ from webapp.datasets.requests import MemberRequest
 from webapp.labeling import exports, forms, queries, services
 from webapp.labeling.access import access_project, role_in, sees_everybody
 from webapp.labeling.models import LabelProject
+from webapp.labeling.wording import described_fields
 
 RECENT = 12
 
@@ -108,7 +109,7 @@ def project_page(request: MemberRequest, workspace: Workspace, project_id: int) 
     context = {
         **frame(project, recent.role),
         "version": project.version,
-        "fields": project.schema["fields"],
+        "fields": described_fields(project.schema),
         "choice_fields": [field for field in project.schema["fields"] if field["type"] in queries.COUNTED],
         "people": queries.contributions(project, only=None if everybody else request.user),
         "recent": recent.items,

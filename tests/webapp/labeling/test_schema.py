@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from webapp.core.errors import UserError
 from webapp.labeling.presets import PRESETS
 from webapp.labeling.ready import READY_MADE, Wanted
 from webapp.labeling.schema import checked_schema, checked_value, labels_of
+from webapp.labeling.wording import described_fields, in_short
 
 TEXT = "Ada 👩‍🚀 met Bob."
 RECORD: dict[str, Any] = {
@@ -255,3 +257,23 @@ def test_labels_are_counted_in_every_type() -> None:
     assert dict(labels_of(value)) == {
         ("a", "x"): 1, ("a", "y"): 1, ("b", "p"): 2, ("c", "o"): 1, ("d", "animal / cat"): 1, ("f", "4"): 1,
     }  # fmt: skip
+
+
+def test_answers_are_told_in_short() -> None:
+    value = [
+        {"q": "b", "type": "spans", "value": [{"label": "p"}, {"label": "p"}]},
+        {"q": "e", "type": "text", "value": "free"},
+        {"q": "r", "type": "ranking", "value": [["A"], ["B", "C"]]},
+        {"q": "g", "type": "response_rating", "value": {"A": {"true": 4}}},
+        {"q": "d", "type": "dialogue", "value": [{"role": "user", "content": "hi"}]},
+        {"q": "s", "type": "segments", "value": [{"label": "x", "text": "said"}]},
+    ]
+    with translation.override("en"):
+        told = in_short(value)
+    assert told == {"labels": ["p × 2", "x"], "texts": ["free", "A > B = C", "A: true 4", "1 turn", "said"]}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_type_has_a_name(name: str) -> None:
+    fields = described_fields(checked_schema({"fields": READY_MADE[name].build(Wanted(["a", "b"]))}))
+    assert all(str(field["type_name"]) for field in fields)
