@@ -12,7 +12,7 @@ let serial = 0;
 export function line(label, control, hint = "") {
   const id = `builder-${(serial += 1)}`;
   control.id = id;
-  return h("div.builder-line", {}, h("label.form-label", { htmlFor: id, for: id }, label), control, hint && h("div.form-hint", {}, hint));
+  return h("div.builder-line", {}, h("label.form-label", { for: id }, label), control, hint && h("div.form-hint", {}, hint));
 }
 
 function text(field, name, changed, attributes = {}) {
