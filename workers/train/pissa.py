@@ -19,10 +19,11 @@ SPARE = 8
 """Passes and extra directions of the randomised singular value decomposition, which make it exact enough."""
 
 
-def start(adapted: Any, rank: int, seed: int, remembered: Path) -> dict[str, torch.Tensor]:
+def start(adapted: Any, rank: int, seed: int, remembered: Path, *, write: bool = True) -> dict[str, torch.Tensor]:
     """Split the weights of all adapted layers; returns the adapters' first values by name.
 
-    They are written to `remembered`, because a resumed run must subtract the very same ones.
+    They are written to `remembered`, because a resumed run must subtract the very same ones. Of several processes, which all
+    find the same values, one may `write`.
     """
     known = load_file(remembered) if remembered.is_file() else {}
     first: dict[str, torch.Tensor] = {}
@@ -41,8 +42,10 @@ def start(adapted: Any, rank: int, seed: int, remembered: Path) -> dict[str, tor
         weight.data.copy_((weight.detach().float() - scaling * up.detach() @ down.detach()).to(weight.dtype))
         first[f"{name}.lora_A.weight"] = down.detach().clone().cpu()
         first[f"{name}.lora_B.weight"] = up.detach().clone().cpu()
-    if not known:
-        save_tensors(first, remembered)
+    if not known and write:
+        temporary = remembered.with_suffix(".tmp")
+        save_tensors(first, temporary)
+        temporary.replace(remembered)
     return first
 
 

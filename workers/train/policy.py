@@ -87,7 +87,8 @@ class Policy:
         unlearnt = self.choices["untrained_tokens"]
         self.adapted = add_lora(core, self.lora, base_name=self.base.name, token_indices=unlearnt, seed=seed)
         if self.lora.variant == "pissa":
-            self._first = pissa.start(self.adapted, self.lora.rank, seed, self.session.home / "pissa.safetensors")
+            place, write = self.session.home / "pissa.safetensors", self.session.team.first
+            self._first = pissa.start(self.adapted, self.lora.rank, seed, place, write=write)
 
     def disabled(self) -> Any:
         """A block in which the model answers as the base did; only adapters can be put aside so."""
