@@ -89,7 +89,7 @@ class CheckpointStore:
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)  # another process of the run may have made it already
 
     def _finished(self) -> list[Path]:
         return sorted(path.parent for path in self.folder.glob(f"step-*/{MANIFEST}") if path.parent.suffix != ".tmp")
