@@ -37,7 +37,12 @@ CPU_HEAP = {
 }
 """On a CPU: resident memory over bytes kept, fitted to the configurations of benchmarks/bench_planner.py. The system's
 allocator keeps what was freed in pieces, most where large and small blocks alternate (frozen layers with adapters)."""
-CPU_HEAP_AGAIN = 3.0
+CPU_HEAP_AGAIN = {
+    ("full", "float32"): 3.0,
+    ("full", "bfloat16"): 3.0,
+    ("adapter", "float32"): 8.0,
+    ("adapter", "bfloat16"): 4.0,
+}
 """The same where activations are computed again, block by block: the bytes are few, and most of them move (same fit)."""
 CPU_CHUNKS = {"full": 6.6, "lora": 9.0, "qlora": 18.0}
 """Copies of one chunk of logits that the heap ends up holding (same fit)."""
@@ -186,9 +191,10 @@ def workspace_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     """
     if plan.device == "cpu":
         kept = activation_bytes(shape, plan)
+        what = "adapter" if plan.trains_adapter else "full"
         if plan.checkpointing:
-            return (CPU_HEAP_AGAIN - 1) * kept
-        spare = (CPU_HEAP["adapter" if plan.trains_adapter else "full", plan.precision] - 1) * kept
+            return (CPU_HEAP_AGAIN[what, plan.precision] - 1) * kept
+        spare = (CPU_HEAP[what, plan.precision] - 1) * kept
         return max(0.0, spare - (4.0 * trained_weights(shape, plan) if plan.passes == 1 else 0.0))
     size = 2 if plan.precision == "bfloat16" else 4
     flying = plan.tokens * (3 * size * shape.intermediate + 4 * 4 * shape.hidden)
