@@ -3,11 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.test import Client
 
 from webapp.accounts.models import Membership, Role, User, Workspace
 from webapp.accounts.services import create_workspace
+
+# The same examples every time, and no clock decides.
+hypothesis.settings.register_profile(
+    "shuyuan", deadline=None, derandomize=True, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shuyuan")
 
 
 @pytest.fixture(autouse=True)
