@@ -1,5 +1,6 @@
 """The real product as an operator starts it: `manage.py up` on a data folder of its own, and what may be done to it."""
 
+import functools
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,7 @@ class Product:
             self._key = self.manage("createkey", "admin", "--scopes", "all")
         return self._key
 
-    @property
+    @functools.cached_property
     def api(self) -> "Api":
         return Api(self.url, self.key)
 
@@ -139,6 +141,7 @@ class Api:
 
     def __init__(self, url: str, key: str) -> None:
         self.client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30, trust_env=False)
+        weakref.finalize(self, self.client.close)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         last = time.monotonic() + 30
