@@ -81,7 +81,7 @@ READ = """foreign => {
 }"""
 FOREIGN = (
     "script, style, noscript, code, pre, kbd, textarea, option, [lang=en], .brand-latin, .log, .ytick, .badge, .record-table a,"
-    " .prewrap, .audit-table, .api-operation, .lineage-node, .language-switch, time"
+    " .prewrap, .said, .audit-table, .api-operation, .lineage-node, .language-switch, time"
 )
 """Where what people wrote, code and records stand."""
 NAMES = set(
@@ -91,6 +91,7 @@ NAMES = set(
         Shuyuan starter admin API APIs OpenAI CSV TSV JSON Lines JSONL PNG SHA Alpaca ShareGPT GB18030 UTF BOM GPU CPU LoRA
         Hugging Face Python JavaScript curl llama cpp GGUF OpenVINO openvino LMDeploy Transformers Zip zip gz jsonl json csv tsv
         read write inference createkey pickle Bearer The best answer
+        ZIP Parquet datasets MOSS Guanaco LabelLLM COCO Pascal VOC YOLO labelme WanJuan ASR RTX
         PDF DOCX HTML Unicode NFC NFKC MinHash IDF
         txt md ndjson tab safetensors LlamaForCausalLM McNemar URL Ctrl Enter Esc bearer ModelScope Ollama vLLM Redis Celery
         """,

@@ -19,10 +19,11 @@ from webapp.registry.models import Model, ModelKind, ModelState
 from webapp.serving.models import Deployment, Health, Wanted
 
 PRETRAINING = ["tokenizer", "pretrain"]
-FINE_TUNING = ["sft"]
+FINE_TUNING = ["sft", "preference", "reward", "grpo"]
 TAGS = {
     "accounts": _("Accounts"),
     "datasets": _("Data"),
+    "processing": _("Processing"),
     "labelling": _("Labelling"),
     "jobs": _("Jobs"),
     "models": _("Models"),
@@ -69,7 +70,7 @@ def stations(workspace: Workspace, user: User) -> list[Station]:
     jobs = last_jobs(
         workspace,
         {
-            "data": ["import_dataset", "make_tasks"],
+            "data": ["import_dataset", "process_dataset", "derive_dataset", "make_tasks"],
             "pretraining": PRETRAINING,
             "tuning": FINE_TUNING,
             "evaluation": ["evaluate"],
