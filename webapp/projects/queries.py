@@ -70,7 +70,7 @@ def stations(workspace: Workspace, user: User) -> list[Station]:
     jobs = last_jobs(
         workspace,
         {
-            "data": ["import_dataset", "process_dataset", "derive_dataset", "make_tasks"],
+            "data": ["import_dataset", "process_dataset", "derive_dataset", "store_records"],
             "pretraining": PRETRAINING,
             "tuning": FINE_TUNING,
             "evaluation": ["evaluate"],
