@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.frontend.conftest import Fake
 
 pytestmark = pytest.mark.e2e
+# Routes are laid before the page opens: a page that is already there may send one more request past a new route.
 SUBMIT = re.compile(r"/api/v1/tasks/\d+/annotations")
 
 
@@ -86,8 +87,8 @@ def test_draft_is_saved_and_comes_back_after_a_reload(page: Page, fake: Fake) ->
 
 
 def test_draft_of_the_browser_survives_without_the_server(page: Page, fake: Fake) -> None:
-    open_labels(page, "?fields=choice,text")
     page.route(re.compile("/draft$"), lambda route: route.abort())
+    open_labels(page, "?fields=choice,text")
     page.locator("textarea").fill("Typed while the server was away")
     page.reload()
     expect(page.locator("textarea")).to_have_value("Typed while the server was away")
@@ -128,7 +129,6 @@ def test_submission_while_the_server_is_away_is_kept_and_sent_later(page: Page, 
 
 
 def test_lost_answer_is_repeated_with_the_same_key(page: Page, fake: Fake) -> None:
-    open_labels(page)
     lost: list[bool] = []
 
     def lose_first_answer(route: Route) -> None:
@@ -140,6 +140,7 @@ def test_lost_answer_is_repeated_with_the_same_key(page: Page, fake: Fake) -> No
             route.abort()
 
     page.route(SUBMIT, lose_first_answer)
+    open_labels(page)
     page.keyboard.press("3")
     expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "2", timeout=12_000)
     calls = fake.call("state")["calls"]
@@ -177,9 +178,8 @@ def test_answer_that_was_changed_meanwhile_shows_both_versions_and_asks(page: Pa
         else:
             route.continue_()
 
-    open_labels(page)
     page.route(SUBMIT, answer)
-    expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "1")
+    open_labels(page)
     page.keyboard.press("1")
     dialog = page.get_by_role("dialog", name="Changed meanwhile")
     expect(dialog.get_by_role("heading", name="Stored")).to_be_visible(timeout=20_000)

@@ -32,7 +32,6 @@ def test_file_goes_in_parts_of_at_most_eight_megabytes(page: Page, fake: Fake, b
 
 
 def test_upload_survives_failing_answers(page: Page, fake: Fake, big: Path) -> None:
-    page.goto("/w/demo/upload")
     failures = iter([True, False, True, False])
 
     def sometimes(route: Route) -> None:
@@ -42,13 +41,13 @@ def test_upload_survives_failing_answers(page: Page, fake: Fake, big: Path) -> N
             route.continue_()
 
     page.route(PARTS, sometimes)
+    page.goto("/w/demo/upload")
     page.locator("input[type=file]").set_input_files(big)
     expect(page.locator(".upload-row.is-done")).to_be_visible()
     assert fake.call("state")["uploads"] == {"1": big.stat().st_size}
 
 
 def test_upload_resumes_after_a_reload(page: Page, fake: Fake, big: Path) -> None:
-    page.goto("/w/demo/upload")
     sent: list[str] = []
 
     def first_part_only(route: Route) -> None:
@@ -59,6 +58,7 @@ def test_upload_resumes_after_a_reload(page: Page, fake: Fake, big: Path) -> Non
             route.continue_()
 
     page.route(PARTS, first_part_only)
+    page.goto("/w/demo/upload")
     page.locator("input[type=file]").set_input_files(big)
     fake.until(lambda state: state["uploads"].get("1", 0) > 0)
     kept = fake.call("state")["uploads"]["1"]
