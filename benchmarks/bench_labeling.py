@@ -103,7 +103,7 @@ class Bench:
 
     def one_person(self, project: Any, when: str) -> None:
         """Asking and submitting apart; a submit brings the next task, too, as the page uses it."""
-        from webapp.labeling.submitting import submit
+        from webapp.labeling.work.submitting import submit
 
         user = self.member(f"single-{when.replace(' ', '')}")
         client = self.client(user)
@@ -193,8 +193,8 @@ class Bench:
 
     def agreement(self, project: Any) -> None:
         """P11: three people on every task, counted anew; then the report, and what a submit adds."""
-        from webapp.labeling import reporting
         from webapp.labeling.models import Annotation, Task
+        from webapp.labeling.quality import reporting
 
         people = [self.member(f"rater{number}") for number in range(3)]
         rows = Task.objects.filter(project=project).order_by("pk").values_list("pk", "position")

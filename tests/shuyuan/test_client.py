@@ -12,7 +12,7 @@ from shuyuan import ApiError, Client
 from tests.webapp.labeling.making import choose, make_version, texts
 from webapp.accounts.models import User, Workspace
 from webapp.accounts.services import create_key
-from webapp.labeling import queue, submitting
+from webapp.labeling.work import queue, submitting
 
 
 class Application(httpx.BaseTransport):

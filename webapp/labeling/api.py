@@ -10,7 +10,7 @@ from webapp.core.errors import UserError
 from webapp.datasets.access import access_version
 from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import VersionOut
-from webapp.labeling import exports, queries, queue, services, submitting
+from webapp.labeling import exports, queries, services
 from webapp.labeling.access import access_project
 from webapp.labeling.flow_api import router as flow_router
 from webapp.labeling.models import Annotation
@@ -31,6 +31,7 @@ from webapp.labeling.schemas import (
     TaskOut,
     VersionIn,
 )
+from webapp.labeling.work import queue, submitting
 
 router = Router()
 router.add_router("", flow_router)

@@ -10,9 +10,9 @@ class LabelingConfig(AppConfig):
         from webapp.core.duties import register_duty
         from webapp.datasets.storing import register_source
         from webapp.labeling import exports, prelabeling  # noqa: F401  (registers its job kind)
-        from webapp.labeling.queue import discard_expired_leases
         from webapp.labeling.services import fill_open_projects
         from webapp.labeling.webhooks import discard_old_deliveries, send_due
+        from webapp.labeling.work.queue import discard_expired_leases
 
         register_source(exports.SOURCE, exports.source_records)
         register_duty("label-tasks", 2, fill_open_projects)

@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from webapp.core.charts import PALETTE, figure
-from webapp.labeling import adjudicating, reviewing
 from webapp.labeling.models import Contribution, DailyCount, LabelProject, Task
+from webapp.labeling.quality import adjudicating, reviewing
 
 DAYS = 30
 PEOPLE_DRAWN = 8

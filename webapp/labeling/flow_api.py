@@ -7,8 +7,9 @@ from pydantic import Field
 
 from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import In
-from webapp.labeling import adjudicating, gold, people, predicting, prelabeling, reporting, reviewing, webhooks
+from webapp.labeling import people, predicting, prelabeling, webhooks
 from webapp.labeling.models import Contribution, Delivery, Webhook
+from webapp.labeling.quality import adjudicating, gold, reporting, reviewing
 
 router = Router()
 

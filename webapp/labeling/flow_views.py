@@ -14,21 +14,11 @@ from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError
 from webapp.datasets.requests import MemberRequest
-from webapp.labeling import (
-    adjudicating,
-    dashboard,
-    gold,
-    people,
-    predicting,
-    prelabeling,
-    queries,
-    reporting,
-    reviewing,
-    webhooks,
-)
+from webapp.labeling import dashboard, people, predicting, prelabeling, queries, webhooks
 from webapp.labeling.access import access_task, role_in
 from webapp.labeling.models import LabelProject, PredictionSource
-from webapp.labeling.reporting import FIGURE_NAMES
+from webapp.labeling.quality import adjudicating, gold, reporting, reviewing
+from webapp.labeling.quality.reporting import FIGURE_NAMES
 from webapp.labeling.views import frame, project_of
 from webapp.serving.access import usable_deployments
 from webapp.serving.models import Health

@@ -10,8 +10,8 @@ from webapp.accounts.models import Membership, Role, User
 from webapp.accounts.services import record_audit
 from webapp.core.errors import NotFound, UserError
 from webapp.labeling.access import access_project
-from webapp.labeling.counting import change_slots
 from webapp.labeling.models import Annotation, Assignment, Contribution, LabelProject, ProjectMember, Task
+from webapp.labeling.work.counting import change_slots
 
 GIVEN_ROLES = (Role.MANAGER, Role.REVIEWER, Role.ANNOTATOR, Role.VIEWER)
 MOST_ASSIGNED = 10_000

@@ -9,12 +9,13 @@ import pytest
 
 from tests.webapp.labeling.making import LABELS, choose, make_project, member, texts
 from webapp.accounts.models import User, Workspace
-from webapp.labeling import reporting, submitting
 from webapp.labeling.agreement import coefficients as formulas
 from webapp.labeling.agreement import similarity
 from webapp.labeling.agreement.coefficients import Table
 from webapp.labeling.agreement.patterns import patterns_of, score, task_agreement
 from webapp.labeling.models import AgreementCount, Task
+from webapp.labeling.quality import reporting
+from webapp.labeling.work import submitting
 
 OBSERVERS: list[list[int | None]] = [
     [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],

@@ -10,8 +10,8 @@ from django.db import connection
 from tests.webapp.labeling.making import choose, make_project, member, texts
 from webapp.accounts.models import User
 from webapp.accounts.services import create_workspace
-from webapp.labeling import queue, submitting
 from webapp.labeling.models import Annotation, LabelProject, Task, TaskLease
+from webapp.labeling.work import queue, submitting
 
 PEOPLE, TASKS_EACH = 8, 25
 

@@ -11,10 +11,12 @@ from tests.webapp.datasets.uploading import post
 from tests.webapp.labeling.making import CHOICE, choose, make_project, member, texts
 from webapp.accounts.models import Role, User, Workspace
 from webapp.core.errors import NotFound, UserError
-from webapp.labeling import adjudicating, exports, gold, people, predicting, queue, reviewing, submitting
+from webapp.labeling import exports, people, predicting
 from webapp.labeling.models import Annotation, Contribution, Help, LabelProject, Prediction, PredictionSource, Review, Task
 from webapp.labeling.outcomes import task_outcomes
 from webapp.labeling.predicting import Proposed
+from webapp.labeling.quality import adjudicating, gold, reviewing
+from webapp.labeling.work import queue, submitting
 
 keys = (f"flow-{number}" for number in itertools.count())
 

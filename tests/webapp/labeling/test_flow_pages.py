@@ -11,8 +11,9 @@ from django.urls import reverse
 from tests.conftest import logged_in
 from tests.webapp.labeling.making import CHOICE, choose, make_project, make_version, member, texts
 from webapp.accounts.models import Role, User, Workspace
-from webapp.labeling import predicting, queue, submitting
+from webapp.labeling import predicting
 from webapp.labeling.models import Contribution, LabelProject, ProjectMember, Task
+from webapp.labeling.work import queue, submitting
 
 TABS = ("label_people", "label_review", "label_disputes", "label_agreement", "label_dashboard")
 

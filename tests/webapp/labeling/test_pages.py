@@ -12,8 +12,8 @@ from tests.conftest import logged_in
 from tests.webapp.labeling.making import CHOICE, LABELS, choose, make_project, make_version, member, texts
 from webapp.accounts.models import Role, User, Workspace
 from webapp.datasets.models import DatasetVersion
-from webapp.labeling import queue, submitting
 from webapp.labeling.models import LabelProject
+from webapp.labeling.work import queue, submitting
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from django.utils import timezone
 from tests.webapp.labeling.making import CHOICE, choose, make_project, member, texts
 from webapp.accounts.models import User, Workspace
 from webapp.core.errors import UserError
-from webapp.labeling import queue, submitting
 from webapp.labeling.models import Annotation, Contribution, LabelProject, Task, TaskLease
+from webapp.labeling.work import queue, submitting
 
 keys = (f"key-{number}" for number in itertools.count())
 

@@ -14,8 +14,9 @@ from tests.webapp.datasets.uploading import post
 from tests.webapp.labeling.making import choose, make_project, texts
 from tests.workers.evaluate.test_endpoint import serving
 from webapp.accounts.models import User, Workspace
-from webapp.labeling import queue, submitting, webhooks
+from webapp.labeling import webhooks
 from webapp.labeling.models import Delivery, LabelProject, Webhook
+from webapp.labeling.work import queue, submitting
 
 
 @pytest.fixture

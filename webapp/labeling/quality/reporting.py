@@ -12,11 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import Role, User
 from webapp.labeling.access import access_project
-from webapp.labeling.agreeing import digest
 from webapp.labeling.agreement import coefficients as formulas
 from webapp.labeling.agreement.patterns import KINDS, Key, patterns_of
 from webapp.labeling.agreement.similarity import f1
 from webapp.labeling.models import AgreementCount, Annotation, LabelProject, Task
+from webapp.labeling.quality.agreeing import digest
 
 LABELS_SHOWN = 200
 LOWEST_SHOWN = 20

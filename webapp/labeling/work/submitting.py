@@ -9,13 +9,15 @@ from django.utils import timezone
 from webapp.accounts.models import Role, User
 from webapp.core.errors import UserError
 from webapp.datasets.words import clean
-from webapp.labeling import agreeing, counting, gold, predicting, reviewing, webhooks
+from webapp.labeling import predicting, webhooks
 from webapp.labeling.access import access_project, access_task
-from webapp.labeling.counting import move_slots
 from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, Task, TaskLease
-from webapp.labeling.queue import Turn, own_contribution
+from webapp.labeling.quality import agreeing, gold, reviewing
 from webapp.labeling.schema import checked_value
-from webapp.labeling.searching import free_slots, reopen
+from webapp.labeling.work import counting
+from webapp.labeling.work.counting import move_slots
+from webapp.labeling.work.queue import Turn, own_contribution
+from webapp.labeling.work.searching import free_slots, reopen
 
 LONGEST_LEAD_MS = 24 * 3600 * 1000
 

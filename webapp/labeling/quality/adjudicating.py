@@ -11,7 +11,7 @@ from webapp.labeling import webhooks
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Adjudication, Annotation, LabelProject, Task
 from webapp.labeling.schema import checked_value
-from webapp.labeling.showing import data_for_page
+from webapp.labeling.work.showing import data_for_page
 
 MOST_SHOWN = 20
 MOST_COUNTED = 1000

@@ -18,8 +18,8 @@ from webapp.core.errors import UserError
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Annotation, Contribution, Draft, LabelProject, Prediction, Review, ReviewState, Task, TaskLease
 from webapp.labeling.predicting import predictions_for
-from webapp.labeling.searching import Found, find, free_slots, locks_rows, reopen
-from webapp.labeling.showing import data_for_page
+from webapp.labeling.work.searching import Found, find, free_slots, locks_rows, reopen
+from webapp.labeling.work.showing import data_for_page
 
 LEASE = timedelta(minutes=10)
 TRIES = 20

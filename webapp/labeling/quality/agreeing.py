@@ -9,8 +9,8 @@ from django.db.models import F
 
 from webapp.accounts.models import User
 from webapp.labeling.agreement.patterns import Key, Said, patterns_of, task_agreement
-from webapp.labeling.counting import change_slots
 from webapp.labeling.models import AgreementCount, Annotation, LabelProject, OverlapMode, Task
+from webapp.labeling.work.counting import change_slots
 
 PEOPLE_COMPARED = 12
 """Beyond so many people on one task the rest are left out of the figures: pairs grow with the square."""

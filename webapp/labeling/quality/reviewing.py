@@ -17,11 +17,11 @@ from webapp.core.errors import UserError
 from webapp.datasets.words import clean
 from webapp.labeling import webhooks
 from webapp.labeling.access import access_project, access_task
-from webapp.labeling.counting import count_labels
 from webapp.labeling.models import Annotation, Contribution, LabelProject, Review, ReviewState, Task
 from webapp.labeling.schema import checked_value
-from webapp.labeling.searching import locks_rows
-from webapp.labeling.showing import data_for_page
+from webapp.labeling.work.counting import count_labels
+from webapp.labeling.work.searching import locks_rows
+from webapp.labeling.work.showing import data_for_page
 
 CLAIM = timedelta(minutes=10)
 MOST_COUNTED = 1000

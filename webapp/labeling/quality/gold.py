@@ -10,10 +10,10 @@ from webapp.accounts.services import record_audit
 from webapp.core.errors import UserError
 from webapp.labeling.access import access_project, access_task
 from webapp.labeling.agreement.patterns import score
-from webapp.labeling.counting import change_slots
 from webapp.labeling.models import Annotation, Contribution, LabelProject, Task, TaskLease
 from webapp.labeling.questions.records import at_source
 from webapp.labeling.schema import checked_value
+from webapp.labeling.work.counting import change_slots
 
 MOST_FROM_DATA = 1000
 
