@@ -149,36 +149,52 @@ class ChatTemplate:
         A turn with `train` false is not learnt. Where a template leaves the last turn open, the end-of-text token
         is put after it, because an answer without an end never stops. Raises UserError where a turn cannot be found.
         """
-        plain = plain_messages(messages)
-        trained = [
-            index
-            for index, (message, given) in enumerate(zip(plain, messages, strict=True))
-            if message["role"] == "assistant" and _field(given, "train") is not False
-        ]
-        text = self._render(plain, tools, False)
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        ids, offsets = list(encoding.ids), list(encoding.offsets)
+        [found] = self.encode_many([(messages, tools)])
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    def encode_many(
+        self, conversations: Iterable[tuple[Sequence[MessageLike], Sequence[Mapping[str, Any]] | None]]
+    ) -> list[Encoded | UserError]:
+        """`encode` of each (messages, tools), tokenised together on several threads; what cannot be encoded gives its error."""
+        rendered = [self._rendered(messages, tools) for messages, tools in conversations]
+        texts = [found[0] for found in rendered if not isinstance(found, UserError)]
+        encodings = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
+        return [found if isinstance(found, UserError) else self._masked(next(encodings), *found[1:]) for found in rendered]
+
+    def _rendered(
+        self, messages: Sequence[MessageLike], tools: Sequence[Mapping[str, Any]] | None
+    ) -> tuple[str, list[tuple[int, Span]], int] | UserError:
+        """(text, where each turn to learn stands, number of the last turn)."""
+        try:
+            plain = plain_messages(messages)
+            trained = [
+                index
+                for index, (message, given) in enumerate(zip(plain, messages, strict=True))
+                if message["role"] == "assistant" and _field(given, "train") is not False
+            ]
+            text = self._render(plain, tools, False)
+            return text, self._assistant_spans(plain, tools, text, trained), len(plain) - 1
+        except UserError as error:
+            return error
+
+    def _masked(self, encoding: Any, spans: list[tuple[int, Span]], last_turn: int) -> Encoded | UserError:
+        ids, offsets = list(encoding.ids), encoding.offsets
         mask = [False] * len(ids)
-        for index, span in self._assistant_spans(plain, tools, text, trained):
+        for index, span in spans:
             first, last = self._token_range(ids, offsets, span)
             mask[first:last] = [True] * (last - first)
-            if index == len(plain) - 1 and not (last > first and ids[last - 1] in self._stops):
-                ids, mask = [*ids[:last], self._closing_token()], [*mask[:last], True]
+            if index == last_turn and not (last > first and ids[last - 1] in self._stops):
+                if self.eos_token_id is None:
+                    return _no_end_of_turn()
+                ids, mask = [*ids[:last], self.eos_token_id], [*mask[:last], True]
         return Encoded(ids, mask)
 
     def prompt_matches(self, messages: Sequence[MessageLike], tools: Sequence[Mapping[str, Any]] | None = None) -> bool:
         """Whether the last turn of the conversation, in training, follows the very tokens that serving asks with."""
         prompt = self.encode_prompt(messages[:-1], tools)
         return self.encode(messages, tools).token_ids[: len(prompt)] == prompt
-
-    def _closing_token(self) -> int:
-        if self.eos_token_id is None:
-            raise UserError(
-                "template.no_end_of_turn",
-                "The chat template ends the assistant's turn with no token that stops the model, and the tokenizer has no "
-                "end-of-text token; give the model another chat template.",
-            )
-        return self.eos_token_id
 
     def _token_range(self, ids: list[int], offsets: list[Span], span: Span) -> Span:
         """Token indices [first, last) of the characters `span`, widened to the stop token that ends the turn."""
@@ -369,6 +385,14 @@ def _field(message: MessageLike, name: str) -> Any:
 
 def _new_mark() -> str:
     return f"\ue000{secrets.token_hex(8)}\ue001"
+
+
+def _no_end_of_turn() -> UserError:
+    return UserError(
+        "template.no_end_of_turn",
+        "The chat template ends the assistant's turn with no token that stops the model, and the tokenizer has no "
+        "end-of-text token; give the model another chat template.",
+    )
 
 
 def _digest(sources: Mapping[str, str], special_tokens: Mapping[str, str], identity: bytes) -> str:

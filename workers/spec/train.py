@@ -36,7 +36,9 @@ class Optimisation(Spec):
 
 class Saving(Spec):
     every_steps: int | None = Field(None, ge=1, description="steps between checkpoints")
-    every_seconds: float = Field(30.0, gt=0, description="seconds between checkpoints, when steps are slow")
+    every_seconds: float = Field(
+        30.0, gt=0, description="seconds between checkpoints; more where they would take over 2 % of the time"
+    )
     keep: int = Field(2, ge=1, le=20, description="newest checkpoints kept during the run")
     evaluate_every_steps: int | None = Field(
         None, ge=1, description="steps between looks at the held-out loss; left open: ten looks a run"
@@ -66,6 +68,24 @@ class Parallel(Spec):
     )
 
 
+class TrainingRun(Spec):
+    """What every run has that trains a model."""
+
+    name: str = Field(min_length=1, max_length=120, description="name of the new model")
+    datasets: list[int] = Field(min_length=1, description="versions of datasets that are learnt")
+    time_budget_seconds: float | None = Field(None, gt=0, description="finish within so many seconds")
+    optimisation: Optimisation = Field(default_factory=Optimisation)
+    saving: Saving = Field(default_factory=Saving)
+    seed: int = Field(0, description="number from which every random choice follows")
+
+
+class SharedRun(TrainingRun):
+    """A run that goes through its records in epochs and that several processes can share."""
+
+    epochs: float | None = Field(None, gt=0, le=1000, description="times that each record is learnt")
+    parallel: Parallel = Field(default_factory=Parallel)
+
+
 class TokenizerSpec(Spec):
     """Train a byte-level BPE tokenizer with a ChatML chat template."""
 
@@ -89,10 +109,9 @@ class Architecture(Spec):
     tie_embeddings: bool = Field(True, description="one table of embeddings for reading and for writing")
 
 
-class PretrainSpec(Spec):
+class PretrainSpec(SharedRun):
     """All tokens are learnt. From scratch (tokenizer + architecture) or continued (base_model)."""
 
-    name: str = Field(min_length=1, max_length=120, description="name of the new model")
     datasets: list[int] = Field(min_length=1, description="versions of datasets whose texts are learnt")
     base_model: int | None = Field(None, description="continue this model's pre-training")
     tokenizer: int | None = Field(None, description="model entry that holds the tokenizer")
@@ -100,12 +119,7 @@ class PretrainSpec(Spec):
     sequence_length: int = Field(128, ge=32, le=131_072, description="longer documents are cut into pieces of so many tokens")
     token_budget: int | None = Field(None, ge=1, description="stop after so many tokens")
     epochs: float | None = Field(None, gt=0, description="times that each document is learnt")
-    time_budget_seconds: float | None = Field(None, gt=0, description="finish within so many seconds")
     held_out_fraction: float = Field(0.01, ge=0, le=0.5, description="share of the documents kept aside to measure the loss on")
-    optimisation: Optimisation = Field(default_factory=Optimisation)
-    saving: Saving = Field(default_factory=Saving)
-    parallel: Parallel = Field(default_factory=Parallel)
-    seed: int = Field(0, description="number from which every random choice follows")
 
 
 class Lora(Spec):
@@ -126,36 +140,37 @@ Method = Literal["auto", "full", "lora", "qlora"]
 METHOD_HELP = "full: all weights; lora: small matrices beside frozen weights; qlora: the same, the frozen weights in 4 bits (nf4)"
 
 
-class SftSpec(Spec):
-    """Loss on the assistant's tokens only. Three fields suffice: name, base_model, datasets."""
+class Tuning(TrainingRun):
+    """A run that begins with a model and teaches it, whole or by an adapter."""
 
-    name: str = Field(min_length=1, max_length=120, description="name of the new model")
     base_model: int = Field(description="model to start from")
-    datasets: list[int] = Field(min_length=1, description="versions of datasets that are learnt")
     method: Method = Field("auto", description=METHOD_HELP)
     lora: Lora = Field(default_factory=Lora)
     system_prompt: str | None = Field(None, description="system message put before conversations that have none")
-    instruction: str | None = Field(None, description="sentence put before the text of classification records")
-    epochs: float | None = Field(None, gt=0, le=1000, description="times that each example is learnt")
-    max_length: int | None = Field(None, ge=32, description="longer examples are left out, counted and shown")
-    time_budget_seconds: float | None = Field(None, gt=0, description="finish within so many seconds")
-    held_out_fraction: float = Field(0.05, ge=0, le=0.5, description="share of the examples kept aside to measure the loss on")
-    optimisation: Optimisation = Field(default_factory=Optimisation)
-    saving: Saving = Field(default_factory=Saving)
-    parallel: Parallel = Field(default_factory=Parallel)
+    max_length: int | None = Field(None, ge=32, description="longer records are left out, counted and shown")
+
+
+class Sampled(TrainingRun):
+    """A run that shows what its model answers meanwhile."""
+
     sample_prompts: list[str] = Field(
         default_factory=list, max_length=8, description="questions answered again and again during the run"
     )
-    seed: int = Field(0, description="number from which every random choice follows")
+
+
+class SftSpec(Sampled, SharedRun, Tuning):
+    """Loss on the assistant's tokens only. Three fields suffice: name, base_model, datasets."""
+
+    instruction: str | None = Field(None, description="sentence put before the text of classification records")
+    held_out_fraction: float = Field(0.05, ge=0, le=0.5, description="share of the examples kept aside to measure the loss on")
 
 
 PreferenceLoss = Literal["dpo", "orpo", "kto", "simpo"]
 
 
-class PreferenceSpec(Spec):
+class PreferenceSpec(Sampled, SharedRun, Tuning):
     """Learn which of two answers is better (`chosen`, `rejected`) or, with kto, whether an answer is good (`desirable`)."""
 
-    name: str = Field(min_length=1, max_length=120, description="name of the new model")
     base_model: int = Field(description="model to start from, best one that answers well already")
     datasets: list[int] = Field(min_length=1, description="versions of datasets with preferences")
     loss: PreferenceLoss = Field(
@@ -163,8 +178,6 @@ class PreferenceSpec(Spec):
         description="dpo: chosen against rejected, close to the base; orpo: fine-tuning and preference in one, no base needed; "
         "kto: single answers marked good or bad; simpo: by the mean probability of a token, no base needed",
     )
-    method: Method = Field("auto", description=METHOD_HELP)
-    lora: Lora = Field(default_factory=Lora)
     beta: float | None = Field(
         None, gt=0, le=100, description="strength of the preference; left open: 0.1 (dpo, orpo, kto) or 2 (simpo)"
     )
@@ -173,66 +186,32 @@ class PreferenceSpec(Spec):
     sft_weight: float = Field(0.0, ge=0, le=100, description="dpo, simpo: weight of the plain loss on the chosen answer")
     desirable_weight: float = Field(1.0, gt=0, le=100, description="kto: weight of good answers")
     undesirable_weight: float = Field(1.0, gt=0, le=100, description="kto: weight of bad answers")
-    system_prompt: str | None = Field(None, description="system message put before conversations that have none")
-    epochs: float | None = Field(None, gt=0, le=1000, description="times that each preference is learnt")
-    max_length: int | None = Field(None, ge=32, description="longer examples are left out, counted and shown")
-    time_budget_seconds: float | None = Field(None, gt=0, description="finish within so many seconds")
     held_out_fraction: float = Field(0.05, ge=0, le=0.5, description="share of the preferences kept aside to measure on")
-    optimisation: Optimisation = Field(default_factory=Optimisation)
-    saving: Saving = Field(default_factory=Saving)
-    parallel: Parallel = Field(default_factory=Parallel)
-    sample_prompts: list[str] = Field(
-        default_factory=list, max_length=8, description="questions answered again and again during the run"
-    )
-    seed: int = Field(0, description="number from which every random choice follows")
 
 
-class RewardSpec(Spec):
+class RewardSpec(SharedRun, Tuning):
     """A model that gives an answer one number, learnt from chosen and rejected answers (Bradley–Terry)."""
 
-    name: str = Field(min_length=1, max_length=120, description="name of the new reward model")
-    base_model: int = Field(description="model to start from")
     datasets: list[int] = Field(min_length=1, description="versions of datasets with chosen and rejected answers")
     method: Literal["auto", "full", "lora"] = Field("auto", description="full: all weights; lora: a LoRA, added in at the end")
-    lora: Lora = Field(default_factory=Lora)
     centre: float = Field(0.01, ge=0, le=10, description="how strongly the two rewards of a pair are drawn to a sum of zero")
-    system_prompt: str | None = Field(None, description="system message put before conversations that have none")
-    epochs: float | None = Field(None, gt=0, le=1000, description="times that each preference is learnt")
-    max_length: int | None = Field(None, ge=32, description="longer examples are left out, counted and shown")
-    time_budget_seconds: float | None = Field(None, gt=0, description="finish within so many seconds")
     held_out_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the preferences kept aside to measure on")
-    optimisation: Optimisation = Field(default_factory=Optimisation)
-    saving: Saving = Field(default_factory=Saving)
-    parallel: Parallel = Field(default_factory=Parallel)
-    seed: int = Field(0, description="number from which every random choice follows")
 
 
-class GrpoSpec(Spec):
+class GrpoSpec(Sampled, Tuning):
     """Reinforcement with verifiable rewards: answers are drawn, scored as in an evaluation, and the better ones made likelier."""
 
-    name: str = Field(min_length=1, max_length=120, description="name of the new model")
     base_model: int = Field(description="model to start from, one that sometimes answers right already")
     datasets: list[int] = Field(min_length=1, description="versions of datasets with questions and reference answers")
     reward: Literal["exact", "contains", "tool_call"] = Field(
         "exact", description="which answers count as right: equal to the reference, containing it, or the same tool calls"
     )
     ignore_case: bool = Field(False, description="capital letters do not count")
-    method: Method = Field("auto", description=METHOD_HELP)
-    lora: Lora = Field(default_factory=Lora)
     answers: int = Field(8, ge=2, le=64, description="answers to each question; they are compared with each other")
     questions_per_step: int = Field(4, ge=1, le=1024, description="questions asked before each step")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="optimiser steps; left open: each question once, at most 500")
     temperature: float = Field(1.0, gt=0, le=5, description="how boldly answers are drawn")
     max_new_tokens: int = Field(64, ge=1, le=8192, description="longest answer in tokens")
     beta: float = Field(0.0, ge=0, le=10, description="how strongly the model is held to the base")
-    system_prompt: str | None = Field(None, description="system message put before conversations that have none")
     instruction: str | None = Field(None, description="sentence put before the text of classification records")
-    max_length: int | None = Field(None, ge=32, description="longer questions are left out, counted and shown")
-    time_budget_seconds: float | None = Field(None, gt=0, description="finish within so many seconds")
     held_out_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the questions kept aside to measure on")
-    optimisation: Optimisation = Field(default_factory=Optimisation)
-    saving: Saving = Field(default_factory=Saving)
-    sample_prompts: list[str] = Field(
-        default_factory=list, max_length=8, description="questions answered again and again during the run"
-    )
-    seed: int = Field(0, description="number from which every random choice follows")

@@ -17,6 +17,8 @@ from workers.spec.errors import UserError
 from workers.spec.record import Message, Record
 
 Tokens = tuple[list[int], list[bool]]
+AT_ONCE = 256
+"""Conversations that are tokenised together, on several threads."""
 
 
 @dataclass
@@ -64,23 +66,24 @@ def encode_records(
     """Tokens and masks of all records that can be learnt. `how`: see `conversation_of`."""
     encoded: list[Tokens] = []
     missing = ""
-    for number, record in enumerate(records):
-        if number % 200 == 0:
-            program.check_stop()
-        messages = conversation_of(record, **how)
-        if isinstance(messages, str):
-            missing = missing or messages
-            dropped.add(f"missing {messages}", record.model_dump_json(exclude_none=True))
-            continue
-        try:
-            result = template.encode(messages, record.tools)
-        except UserError as error:
-            dropped.add(error.message, record.model_dump_json(exclude_none=True))
-            continue
-        if not any(result.train_mask[1:]):
-            dropped.add("nothing to learn", record.model_dump_json(exclude_none=True))
-            continue
-        encoded.append((result.token_ids, result.train_mask))
+    for batch in batches(records, AT_ONCE):
+        program.check_stop()
+        usable: list[tuple[Record, list[Message]]] = []
+        for record in batch:
+            messages = conversation_of(record, **how)
+            if isinstance(messages, str):
+                missing = missing or messages
+                dropped.add(f"missing {messages}", record.model_dump_json(exclude_none=True))
+            else:
+                usable.append((record, messages))
+        found = template.encode_many((messages, record.tools) for record, messages in usable)
+        for (record, _), result in zip(usable, found, strict=True):
+            if isinstance(result, UserError):
+                dropped.add(result.message, record.model_dump_json(exclude_none=True))
+            elif not any(result.train_mask[1:]):
+                dropped.add("nothing to learn", record.model_dump_json(exclude_none=True))
+            else:
+                encoded.append((result.token_ids, result.train_mask))
     if not encoded:
         _refuse(records, dropped, missing)
     return encoded

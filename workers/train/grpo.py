@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workers.data.records import read_records
-from workers.data.templates import ChatTemplate, load_template
+from workers.data.templates import ChatTemplate
 from workers.evaluate.answers import judge
 from workers.evaluate.questions import Question
 from workers.evaluate.questions import prepare as prepare_questions
@@ -20,13 +19,11 @@ from workers.spec.errors import UserError
 from workers.spec.evaluate import SuiteConfig
 from workers.spec.train import GrpoSpec
 from workers.train import held_out, models, recipe
-from workers.train.examples import Dropped
-from workers.train.inputs import datasets_of, model_folder
 from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.objective import Figures
 from workers.train.packing import Documents, split_by_tokens
-from workers.train.policy import Policy
+from workers.train.policy_job import PolicyJob
 from workers.train.sampling import draw, looker
 from workers.train.session import Session, run_job
 
@@ -44,19 +41,13 @@ def run(program: Program) -> Mapping[str, Any]:
     return run_job(GrpoJob(Session(program, spec), spec))
 
 
-class GrpoJob:
+class GrpoJob(PolicyJob):
     """The steps of one run, in order: `prepare`, `loop`, `save`."""
 
-    def __init__(self, session: Session, spec: GrpoSpec) -> None:
-        self.session, self.spec, self.program = session, spec, session.program
-        self.dropped = Dropped()
+    spec: GrpoSpec
 
     def prepare(self) -> None:
-        self.program.phase("loading")
-        self.template = load_template(model_folder(self.program.run.model("base_model")))
-        self.policy = Policy(self.session, self.spec.lora, self.template)
-        core = self.policy.open_base()
-        self.choices = self.policy.choose(core)
+        core = self.open()
         questions, prompts = self._questions(models.context_length(core))
         aside = self._aside(prompts)
         self.questions = [(questions[at], prompts[at]) for at in np.flatnonzero(~aside)]
@@ -71,8 +62,7 @@ class GrpoJob:
         config = SuiteConfig(
             method="generation", metric=spec.reward, instruction=spec.instruction, system_prompt=spec.system_prompt
         )
-        records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
-        found = prepare_questions(records, config, spec.seed)
+        found = prepare_questions(self.records(), config, spec.seed)
         for reason, count in found.dropped.items():
             self.dropped.counts[reason] += count
             self.dropped.first.setdefault(reason, "")
@@ -127,18 +117,7 @@ class GrpoJob:
         return Loop(session=self.session, objective=objective, recipe=made, choices=self.choices, look=look)
 
     def save(self, loop: Loop) -> dict[str, Any]:
-        self.program.phase("saving")
-        folder = self.policy.save()
-        return self.session.result(
-            loop,
-            method=self.choices["method"],
-            folder=folder,
-            template=self.template,
-            objective="grpo",
-            examples=len(self.questions),
-            held_out_examples=len(self.aside),
-            dropped=dict(self.dropped.counts),
-        )
+        return self.finish(loop, "grpo", len(self.questions), len(self.aside))
 
 
 class Groups:

@@ -28,6 +28,8 @@ POINTS = 2000
 """Most points on a curve; a longer run reports every n-th step."""
 LOOKS = 10
 """Times that the held-out loss and the samples are looked at during a run."""
+MOST_SAVING = 0.02
+"""Share of the time that checkpoints may take where their cadence is by the clock; slow disks get fewer of them."""
 
 
 @dataclass
@@ -74,6 +76,7 @@ class Loop:
         self._began, self._loop_began = session.began, time.monotonic()
         self._speed: deque[tuple[float, int, float]] = deque(maxlen=20)
         self._saved_at = self._loop_began
+        self._saving_took = 0.0
         self._resumed_at = 0
         self._random = torch.get_rng_state()
 
@@ -222,7 +225,7 @@ class Loop:
         if last or step % (self.saving.evaluate_every_steps or max(1, self.recipe.total_steps // LOOKS)) == 0:
             self._examine()
         every = self.saving.every_steps
-        due = time.monotonic() - self._saved_at >= self.saving.every_seconds
+        due = time.monotonic() - self._saved_at >= max(self.saving.every_seconds, self._saving_took / MOST_SAVING)
         due = bool(self.team.agree([due])[0])
         if ((every and step % every == 0) or due) and not last:
             self.save()
@@ -273,6 +276,7 @@ class Loop:
 
     def save(self) -> None:
         """All processes bring what they hold; the first one writes."""
+        began = time.monotonic()
         weights = {name: whole(item.detach()) for name, item in self.parameters.items()}
         held, values = state_of(self.optimizer, self.parameters)
         moments = {name: whole(item) for name, item in held.items()}
@@ -281,9 +285,11 @@ class Loop:
         state = {"recipe": self.recipe.as_dict(), "choices": self.choices, "counters": counters, "optimizer": values}
         if self.team.first:
             path = self.store.save(self.count.step, {"weights": weights, "optimizer": moments, "random": random}, state)
-            self.program.events.emit("checkpoint", step=self.count.step, name=path.name)
+            seconds = round(time.monotonic() - began, 3)
+            self.program.events.emit("checkpoint", step=self.count.step, name=path.name, seconds=seconds)
         self.team.wait()
         self._saved_at = time.monotonic()
+        self._saving_took = self._saved_at - began
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.recipe = Recipe(**checkpoint.state["recipe"])

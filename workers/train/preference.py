@@ -10,20 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from workers.data.records import read_records
-from workers.data.templates import load_template
 from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.train import PreferenceSpec
 from workers.train import examples, models, preference_losses, recipe
 from workers.train.examples import Dropped
-from workers.train.inputs import datasets_of, model_folder
 from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.objective import Figures, micro_batches, shown
 from workers.train.packing import Documents
 from workers.train.pairs import Pairs, both, encode_pairs, encode_verdicts, pair_up
-from workers.train.policy import Policy
+from workers.train.policy_job import PolicyJob
 from workers.train.sampling import looker
 from workers.train.session import Session, run_job
 
@@ -40,19 +37,13 @@ def run(program: Program) -> Mapping[str, Any]:
     return run_job(PreferenceJob(Session(program, spec), spec))
 
 
-class PreferenceJob:
+class PreferenceJob(PolicyJob):
     """The steps of one run, in order: `prepare`, `loop`, `save`."""
 
-    def __init__(self, session: Session, spec: PreferenceSpec) -> None:
-        self.session, self.spec, self.program = session, spec, session.program
-        self.dropped = Dropped()
+    spec: PreferenceSpec
 
     def prepare(self) -> None:
-        self.program.phase("loading")
-        self.template = load_template(model_folder(self.program.run.model("base_model")))
-        self.policy = Policy(self.session, self.spec.lora, self.template)
-        core = self.policy.open_base()
-        self.choices = self.policy.choose(core)
+        core = self.open()
         self.network = self.policy.prepare(core)
         self.program.phase("tokenising")
         pairs = fitting(self.program, self._encode(), self.spec.max_length, models.context_length(core), self.dropped)
@@ -64,8 +55,7 @@ class PreferenceJob:
         report(self.program, self.pairs, self.aside, self.dropped)
 
     def _encode(self) -> Pairs:
-        records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
-        given = (self.program, self.template, records, self.dropped, self.spec.system_prompt)
+        given = (self.program, self.template, self.records(), self.dropped, self.spec.system_prompt)
         if self.spec.loss == "kto":
             return pair_up(encode_verdicts(*given), self.spec.seed)
         return Pairs(Documents.of([tokens for pair in encode_pairs(*given) for tokens in pair]))
@@ -101,18 +91,7 @@ class PreferenceJob:
         return pair_recipe(self, rate)
 
     def save(self, loop: Loop) -> dict[str, Any]:
-        self.program.phase("saving")
-        folder = self.policy.save()
-        return self.session.result(
-            loop,
-            method=self.choices["method"],
-            folder=folder,
-            template=self.template,
-            objective=self.spec.loss,
-            examples=len(self.pairs),
-            held_out_examples=len(self.aside),
-            dropped=dict(self.dropped.counts),
-        )
+        return self.finish(loop, self.spec.loss, len(self.pairs), len(self.aside))
 
 
 def pair_recipe(job: Any, rate: float) -> recipe.Recipe:

@@ -8,21 +8,17 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
-from workers.data.records import read_records
-from workers.data.templates import load_template
 from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.train import RewardSpec
 from workers.train import models, preference_losses, recipe
-from workers.train.examples import Dropped
-from workers.train.inputs import datasets_of, model_folder
 from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.objective import Figures, shown
 from workers.train.output import publish_folder
 from workers.train.packing import Documents
 from workers.train.pairs import Pairs, both, encode_pairs
-from workers.train.policy import Policy
+from workers.train.policy_job import PolicyJob
 from workers.train.preference import fitting, pair_recipe, report
 from workers.train.session import Session, run_job
 
@@ -35,30 +31,23 @@ def run(program: Program) -> Mapping[str, Any]:
     return run_job(RewardJob(Session(program, spec), spec))
 
 
-class RewardJob:
+class RewardJob(PolicyJob):
     """The steps of one run, in order: `prepare`, `loop`, `save`."""
 
-    def __init__(self, session: Session, spec: RewardSpec) -> None:
-        self.session, self.spec, self.program = session, spec, session.program
-        self.dropped = Dropped()
+    spec: RewardSpec
 
     def prepare(self) -> None:
-        self.program.phase("loading")
-        self.template = load_template(model_folder(self.program.run.model("base_model")))
-        self.policy = Policy(self.session, self.spec.lora, self.template)
-        core = self.policy.open_base()
+        core = self.open()
         if type(core.config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
             raise UserError(
                 "reward.unsupported",
                 "{architecture} has no form with a reward in transformers; choose a base of another family.",
                 architecture=type(core).__name__,
             )
-        self.choices = self.policy.choose(core)
         self.network = self.policy.prepare(core)
         add_head(core, self.spec.seed)
         self.program.phase("tokenising")
-        records = [record for item in datasets_of(self.program.run) for record in read_records(item.path)]
-        found = encode_pairs(self.program, self.template, records, self.dropped, self.spec.system_prompt)
+        found = encode_pairs(self.program, self.template, self.records(), self.dropped, self.spec.system_prompt)
         pairs = Pairs(Documents.of([tokens for pair in found for tokens in pair]))
         pairs = fitting(self.program, pairs, self.spec.max_length, models.context_length(core), self.dropped)
         self.pairs, self.aside = pairs.split(self.spec.held_out_fraction, self.spec.seed)

@@ -1,5 +1,6 @@
 """The API of training, below /api/v1/: three ways to start a run, and the list of runs."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -50,57 +51,58 @@ def asker(request: HttpRequest) -> User:
     return request.user  # type: ignore[return-value]
 
 
-def _start(request: HttpRequest, slug: str, kind: str, spec: Spec, key: str | None) -> Status:
-    values = spec.model_dump(exclude_unset=True)
-    return Status(202, services.start_training(user=asker(request), slug=slug, kind=kind, values=values, idempotency_key=key))
+@dataclass(frozen=True)
+class Entrance:
+    """One way to start a run: its kind, its settings, and what the API's description says of it."""
+
+    kind: str
+    settings: type[Spec]
+    name: str
+    help: str
 
 
-@router.post("/workspaces/{slug}/training/sft", response={202: RunOut})
-def start_fine_tuning(
-    request: HttpRequest, slug: str, payload: SftSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
-) -> Status:
-    """Fine-tune. `name`, `base_model` and `datasets` suffice; everything left out is chosen and recorded by the run."""
-    return _start(request, slug, "sft", payload, idempotency_key)
+ENTRANCES = (
+    Entrance(
+        "sft",
+        SftSpec,
+        "start_fine_tuning",
+        "Fine-tune. `name`, `base_model` and `datasets` suffice; everything left out is chosen and recorded by the run.",
+    ),
+    Entrance("preference", PreferenceSpec, "start_preference", "Learn from preferences: DPO, ORPO, KTO, SimPO."),
+    Entrance("reward", RewardSpec, "start_reward", "Train a reward model on chosen and rejected answers."),
+    Entrance("grpo", GrpoSpec, "start_reinforcement", "Reinforcement with rewards that can be checked (GRPO)."),
+    Entrance(
+        "pretrain",
+        PretrainSpec,
+        "start_pretraining",
+        "Pre-train from scratch (`tokenizer`, `architecture`) or continue (`base_model`).",
+    ),
+    Entrance("tokenizer", TokenizerSpec, "start_tokenizer", "Train a tokenizer."),
+)
 
 
-@router.post("/workspaces/{slug}/training/preference", response={202: RunOut})
-def start_preference(
-    request: HttpRequest, slug: str, payload: PreferenceSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
-) -> Status:
-    """Learn from preferences: DPO, ORPO, KTO, SimPO."""
-    return _start(request, slug, "preference", payload, idempotency_key)
+def _add(entrance: Entrance) -> None:
+    settings = entrance.settings
+
+    def start(
+        request: HttpRequest,
+        slug: str,
+        payload: settings,  # type: ignore[valid-type]
+        idempotency_key: str | None = Header(None, alias="Idempotency-Key"),
+    ) -> Status:
+        spec: Spec = payload
+        values = spec.model_dump(exclude_unset=True)
+        made = services.start_training(
+            user=asker(request), slug=slug, kind=entrance.kind, values=values, idempotency_key=idempotency_key
+        )
+        return Status(202, made)
+
+    start.__name__, start.__doc__ = entrance.name, entrance.help
+    router.post(f"/workspaces/{{slug}}/training/{entrance.kind}", response={202: RunOut})(start)
 
 
-@router.post("/workspaces/{slug}/training/reward", response={202: RunOut})
-def start_reward(
-    request: HttpRequest, slug: str, payload: RewardSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
-) -> Status:
-    """Train a reward model on chosen and rejected answers."""
-    return _start(request, slug, "reward", payload, idempotency_key)
-
-
-@router.post("/workspaces/{slug}/training/grpo", response={202: RunOut})
-def start_reinforcement(
-    request: HttpRequest, slug: str, payload: GrpoSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
-) -> Status:
-    """Reinforcement with rewards that can be checked (GRPO)."""
-    return _start(request, slug, "grpo", payload, idempotency_key)
-
-
-@router.post("/workspaces/{slug}/training/pretrain", response={202: RunOut})
-def start_pretraining(
-    request: HttpRequest, slug: str, payload: PretrainSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
-) -> Status:
-    """Pre-train from scratch (`tokenizer`, `architecture`) or continue (`base_model`)."""
-    return _start(request, slug, "pretrain", payload, idempotency_key)
-
-
-@router.post("/workspaces/{slug}/training/tokenizer", response={202: RunOut})
-def start_tokenizer(
-    request: HttpRequest, slug: str, payload: TokenizerSpec, idempotency_key: str | None = Header(None, alias="Idempotency-Key")
-) -> Status:
-    """Train a tokenizer."""
-    return _start(request, slug, "tokenizer", payload, idempotency_key)
+for _entrance in ENTRANCES:
+    _add(_entrance)
 
 
 class FitOut(Schema):
