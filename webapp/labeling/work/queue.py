@@ -14,16 +14,27 @@ from django.db.models import Count, Exists, F, Min, OuterRef
 from django.utils import timezone
 
 from webapp.accounts.models import Role, User
-from webapp.core.errors import UserError
-from webapp.labeling.access import access_project, access_task
+from webapp.core.errors import NotFound, UserError
+from webapp.labeling.access import PROJECT, access_project, access_task
 from webapp.labeling.models import Annotation, Contribution, Draft, LabelProject, Prediction, Review, ReviewState, Task, TaskLease
 from webapp.labeling.predicting import predictions_for
+from webapp.labeling.statements import change, first
 from webapp.labeling.work.searching import Found, find, free_slots, locks_rows, reopen
 from webapp.labeling.work.showing import data_for_page
 
 LEASE = timedelta(minutes=10)
 TRIES = 20
 TIDIED = 5000
+CONTRIBUTION = "SELECT * FROM labeling_contribution WHERE project_id = %s AND user_id = %s"
+HELD = (
+    "SELECT l.* FROM labeling_tasklease l JOIN labeling_task t ON t.id = l.task_id "
+    "WHERE t.project_id = %s AND l.user_id = %s AND l.expires_at > %s ORDER BY l.id LIMIT 1"
+)
+GIVE_LEASE = (
+    "INSERT INTO labeling_tasklease (task_id, user_id, expires_at, takes_slot) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (task_id, user_id) DO UPDATE SET expires_at = excluded.expires_at, takes_slot = excluded.takes_slot"
+)
+MOVE_CURSOR = "UPDATE labeling_contribution SET back = NULL, cursor_priority = %s, cursor_position = %s WHERE id = %s"
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,10 @@ def next_task(*, user: User, project_id: int) -> Turn:
 
 def turn_after(stored: Annotation, user: User) -> Turn:
     """The next task of somebody who has just submitted and was let in for that."""
-    return turn_in(LabelProject.objects.get(pk=stored.project_id), user)
+    project = first(LabelProject, PROJECT, stored.project_id)
+    if project is None:
+        raise NotFound
+    return turn_in(project, user)
 
 
 def turn_in(project: LabelProject, user: User) -> Turn:
@@ -116,14 +130,16 @@ def _turn(project: LabelProject, contribution: Contribution, found: Found, expir
 
 
 def own_contribution(project: LabelProject, user: User) -> Contribution:
-    found = Contribution.objects.filter(project=project, user=user).first()
+    found = first(Contribution, CONTRIBUTION, project.pk, user.pk)
     return found or Contribution.objects.get_or_create(project=project, user=user)[0]
 
 
 def _held(project: LabelProject, user: User) -> TaskLease | None:
     """Asking again gives the same task."""
-    lease = TaskLease.objects.select_related("task").filter(task__project=project, user=user, expires_at__gt=timezone.now())
-    return lease.order_by("pk").first()
+    lease = first(TaskLease, HELD, project.pk, user.pk, timezone.now())
+    if lease is not None:
+        lease.task = Task.objects.get(pk=lease.task_id)
+    return lease
 
 
 def _claim(project: LabelProject, user: User, contribution: Contribution) -> Found | None:
@@ -136,17 +152,16 @@ def _claim(project: LabelProject, user: User, contribution: Contribution) -> Fou
 
 
 def _lease(task: Task, user: User, *, takes_slot: bool = True) -> datetime:
-    lease = TaskLease(task=task, user=user, expires_at=timezone.now() + LEASE, takes_slot=takes_slot)
-    TaskLease.objects.bulk_create(
-        [lease], update_conflicts=True, unique_fields=["task", "user"], update_fields=["expires_at", "takes_slot"]
-    )
-    return lease.expires_at
+    expires_at = timezone.now() + LEASE
+    change(GIVE_LEASE, task.pk, user.pk, expires_at, takes_slot)
+    return expires_at
 
 
 def _move_cursor(contribution: Contribution, found: Found) -> None:
-    place = {"cursor_priority": found.task.priority, "cursor_position": found.task.position} if found.moves_cursor else {}
-    if place or contribution.back is not None:
-        Contribution.objects.filter(pk=contribution.pk).update(back=None, **place)
+    if found.moves_cursor:
+        change(MOVE_CURSOR, found.task.priority, found.task.position, contribution.pk)
+    elif contribution.back is not None:
+        Contribution.objects.filter(pk=contribution.pk).update(back=None)
 
 
 def _why_empty(project: LabelProject, user: User, contribution: Contribution) -> Turn:

@@ -14,11 +14,16 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, LabelProject, Review, ReviewState, Task, TaskLease
+from webapp.labeling.models import Annotation, Assignment, Contribution, LabelProject, Review, ReviewState, Task, TaskLease
+from webapp.labeling.statements import first, locking, rows
 
 SWEEP_EVERY = timedelta(seconds=60)
 GOLD_CONSIDERED = 200
 DRAFTS_CONSIDERED = 100
+BEGUN = (
+    "SELECT d.task_id FROM labeling_draft d JOIN labeling_task t ON t.id = d.task_id "
+    "WHERE t.project_id = %s AND d.user_id = %s ORDER BY d.id LIMIT %s"
+)
 FREE = (
     "SELECT t.* FROM labeling_task t WHERE t.project_id = %s AND t.open_slots > 0 AND NOT t.is_reserved "
     "AND NOT EXISTS (SELECT 1 FROM labeling_annotation a WHERE a.task_id = t.id AND a.user_id = %s AND a.is_current) "
@@ -52,8 +57,7 @@ def find(project: LabelProject, user: User, contribution: Contribution) -> Found
 
 
 def _begun(project: LabelProject, user: User) -> Found | None:
-    drafts = Draft.objects.filter(user=user, task__project=project).order_by("pk")
-    begun = list(drafts.values_list("task_id", flat=True)[:DRAFTS_CONSIDERED])
+    begun = [task for (task,) in rows(BEGUN, project.pk, user.pk, DRAFTS_CONSIDERED)]
     task = free_tasks(project, user).filter(pk__in=begun).first() if begun else None
     return Found(task) if task else None
 
@@ -116,11 +120,10 @@ def first_free(project: LabelProject, user: User, condition: str, values: list[i
 
     `condition` is one of this module's own texts.
     """
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    now = timezone.now()
     expired = [project.pk, now] if condition == EXPIRED else []
-    lock = " FOR UPDATE OF t SKIP LOCKED" if locks_rows() else ""
-    statement = FREE.replace("{condition}", condition) + lock
-    return next(iter(Task.objects.raw(statement, [project.pk, user.pk, now, user.pk, *expired, *values])), None)
+    statement = locking(FREE.replace("{condition}", condition), " FOR UPDATE OF t SKIP LOCKED")
+    return first(Task, statement, project.pk, user.pk, now, user.pk, *expired, *values)
 
 
 def free_tasks(project: LabelProject, user: User) -> QuerySet[Task]:

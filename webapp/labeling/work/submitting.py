@@ -7,19 +7,28 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from webapp.accounts.models import Role, User
-from webapp.core.errors import UserError
+from webapp.core.errors import NotFound, UserError
 from webapp.datasets.words import clean
 from webapp.labeling import predicting, webhooks
 from webapp.labeling.access import access_project, access_task
-from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, Task, TaskLease
+from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, Task
 from webapp.labeling.quality import agreeing, gold, reviewing
 from webapp.labeling.schema import checked_value
+from webapp.labeling.statements import change, first, locking
 from webapp.labeling.work import counting
 from webapp.labeling.work.counting import move_slots
 from webapp.labeling.work.queue import Turn, own_contribution
 from webapp.labeling.work.searching import free_slots, reopen
 
 LONGEST_LEAD_MS = 24 * 3600 * 1000
+LOCK = (
+    "SELECT id, project_id, position, priority, open_slots, is_reserved, is_reopened, is_disputed, gold, agreement "
+    "FROM labeling_task WHERE id = %s"
+)
+FORMER = "SELECT * FROM labeling_annotation WHERE task_id = %s AND user_id = %s AND is_current"
+END_LEASE = "DELETE FROM labeling_tasklease WHERE task_id = %s AND user_id = %s AND expires_at > %s"
+FORGET_LEASE = "DELETE FROM labeling_tasklease WHERE task_id = %s AND user_id = %s"
+FORGET_DRAFT = "DELETE FROM labeling_draft WHERE task_id = %s AND user_id = %s"
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,10 @@ def _repeated(task: Task, user: User, key: str) -> Annotation | None:
 
 def _store(task: Task, user: User, answer: Answer) -> Annotation:
     project = task.project
-    locked = Task.objects.select_for_update().defer("data").get(pk=task.pk)
-    former = Annotation.objects.filter(task=task, user=user, is_current=True).first()
+    locked = first(Task, locking(LOCK), task.pk)
+    if locked is None:
+        raise NotFound
+    former = first(Annotation, FORMER, task.pk, user.pk)
     if former and (repeated := _repeated(task, user, answer.key)):
         return repeated
     if former and answer.revision is not None and answer.revision != former.revision:
@@ -102,7 +113,7 @@ def _store(task: Task, user: User, answer: Answer) -> Annotation:
         lead_time_ms=answer.lead_time_ms,
         idempotency_key=answer.key,
     )
-    Draft.objects.filter(task=task, user=user).delete()
+    change(FORGET_DRAFT, task.pk, user.pk)
     counting.count(project, user, former, stored, done)
     predicting.note_help(project, stored, answer.prediction)
     if locked.is_reserved:
@@ -129,10 +140,9 @@ def _stale(former: Annotation, answer: Answer) -> UserError:
 
 def _end_lease(task: Task, user: User) -> bool:
     """Whether the lease was alive still."""
-    leases = TaskLease.objects.filter(task=task, user=user)
-    lives = leases.filter(expires_at__gt=timezone.now()).delete()[0] > 0
+    lives = change(END_LEASE, task.pk, user.pk, timezone.now()) > 0
     if not lives:
-        leases.delete()
+        change(FORGET_LEASE, task.pk, user.pk)
     return lives
 
 
