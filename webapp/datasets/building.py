@@ -109,35 +109,57 @@ def place(version: DatasetVersion, file: Path) -> None:
 def fill(version: DatasetVersion, counted: Mapping[str, Any] | None = None) -> None:
     """Rows of the placed file, a chunk a transaction, and its index; then READY. Goes on after the rows that are there.
 
-    `counted`: the report of `workers.data.statistics` when a program has made it already.
+    `counted`: the report of `workers.data.statistics` when a program has made it already. An index that lies there
+    already, made by a program or for a version of the same content, is taken as it is.
     """
-    from workers.data.index.builder import IndexBuilder  # loads numpy, which the start of the server can do without
-
     last = RecordRow.objects.filter(version=version).aggregate(last=Max("position"))["last"]
     start = 0 if last is None else last + 1
-    statistics = Statistics()
-    index = IndexBuilder(indexes.index_folder(version.sha256))
-    try:
-        with Path(settings.DATA_DIR, version.path).open("rb") as file:
-            for first, lines in _chunks(file):
-                rows = []
-                for position, line in enumerate(lines, start=first):
-                    data = json.loads(line)
-                    words = record_words(data)
-                    language, digest = record_language(data, words), slim_digest(data)
-                    if counted is None:
-                        statistics.add(data, len(line))
-                    index.add(data, len(line), digest, words, language)
-                    if position >= start:
-                        rows.append(_row(version, position, data, line, digest, words, language))
-                _insert(rows)
-        index.finish()
-    finally:
-        index.discard()
+    digests = indexes.whole_digests(version.sha256, counted["count"]) if counted else None
+    if digests is None:
+        counted = _fill_and_index(version, start)
+    else:
+        for first, lines in _chunks(version, start):
+            read = (_Read(line, digests[position]) for position, line in enumerate(lines, start=first))
+            _insert([_row(version, position, each) for position, each in enumerate(read, start=first)])
     opened = indexes.index_of(Path(settings.DATA_DIR, version.path), version.sha256)
     facets = opened.facets()
     kinds = {kind: count for kind, (count, _bytes) in facets["kind"].items()}
-    finish(version, {**(counted or statistics.report()), "kinds": kinds, "facets": facets, "ranges": opened.ranges()})
+    finish(version, {**(counted or {}), "kinds": kinds, "facets": facets, "ranges": opened.ranges()})
+
+
+class _Read:
+    """A line of a canonical file and what its row and its index need of it."""
+
+    __slots__ = ("data", "digest", "language", "line", "words")
+
+    def __init__(self, line: bytes, digest: str | None = None) -> None:
+        self.line = line
+        self.data: dict[str, Any] = json.loads(line)
+        self.words = record_words(self.data)
+        self.language = record_language(self.data, self.words)
+        self.digest = digest or slim_digest(self.data)
+
+
+def _fill_and_index(version: DatasetVersion, start: int) -> dict[str, Any]:
+    """Read the whole file: rows from `start` on, the index and the statistics, which are the answer."""
+    from workers.data.index.builder import IndexBuilder  # loads numpy, which the start of the server can do without
+
+    statistics = Statistics()
+    index = IndexBuilder(indexes.index_folder(version.sha256))
+    try:
+        for first, lines in _chunks(version):
+            rows = []
+            for position, line in enumerate(lines, start=first):
+                read = _Read(line)
+                statistics.add(read.data, len(line))
+                index.add(read.data, len(line), read.digest, read.words, read.language)
+                if position >= start:
+                    rows.append(_row(version, position, read))
+            _insert(rows)
+        index.finish()
+    finally:
+        index.discard()
+    return statistics.report()
 
 
 def finish(version: DatasetVersion, stats: dict[str, Any]) -> None:
@@ -149,21 +171,21 @@ def finish(version: DatasetVersion, stats: dict[str, Any]) -> None:
     publish(f"workspace.{version.dataset.workspace_id}", version=version.pk, state=version.state)
 
 
-def _chunks(file: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    lines = iter(file)
-    position = 0
-    while chunk := list(islice(lines, CHUNK_ROWS)):
-        yield position, chunk
-        position += len(chunk)
+def _chunks(version: DatasetVersion, start: int = 0) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines of the canonical file from row `start` on, and the position of the first of each portion."""
+    with Path(settings.DATA_DIR, version.path).open("rb") as file:
+        lines = islice(file, start, None)
+        position = start
+        while chunk := list(islice(lines, CHUNK_ROWS)):
+            yield position, chunk
+            position += len(chunk)
 
 
-def _row(
-    version: DatasetVersion, position: int, data: dict[str, Any], line: bytes, digest: str, words: str, language: str
-) -> tuple[Any, ...]:
+def _row(version: DatasetVersion, position: int, read: _Read) -> tuple[Any, ...]:
     """The values of ROW_COLUMNS."""
-    text = words[:TEXT_LIMIT].replace("\x00", "")
-    label = (data.get("label") or "")[:200]
-    return version.pk, position, data["id"][:120], digest, line.decode().rstrip("\n"), text, label, language[:16]
+    data, text = read.data, read.words[:TEXT_LIMIT].replace("\x00", "")
+    label, line = (data.get("label") or "")[:200], read.line.decode().rstrip("\n")
+    return version.pk, position, data["id"][:120], read.digest, line, text, label, read.language[:16]
 
 
 def _insert(rows: list[tuple[Any, ...]]) -> None:

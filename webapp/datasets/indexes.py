@@ -1,5 +1,6 @@
 """The index that lies beside the canonical file of a version (`workers.data.index`). Versions of equal content share it."""
 
+import contextlib
 import json
 import shutil
 from functools import lru_cache
@@ -39,6 +40,25 @@ def index_of(path: Path, sha256: str) -> "Index":
             shutil.rmtree(folder, ignore_errors=True)
         build_index(path, folder)
         return open_folder(folder)
+
+
+def adopt_index(made: Path, sha256: str) -> None:
+    """Put an index that a program made beside the canonical file of the same content, unless one lies there already."""
+    with contextlib.suppress(OSError):  # none was made, or an equal one is there
+        made.rename(index_folder(sha256))
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def whole_digests(sha256: str, count: int) -> list[str] | None:
+    """The content digests of all records in hex, where the index of this content has them."""
+    from workers.data.index.builder import DIGEST_BYTES, DIGESTS
+
+    try:
+        found = (index_folder(sha256) / DIGESTS).read_bytes().hex()
+    except FileNotFoundError:
+        return None
+    width = 2 * DIGEST_BYTES
+    return [found[at : at + width] for at in range(0, len(found), width)] if len(found) == count * width else None
 
 
 @lru_cache(maxsize=OPEN)

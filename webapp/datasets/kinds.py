@@ -14,7 +14,7 @@ from webapp.accounts.services import record_audit
 from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
-from webapp.datasets import building, media
+from webapp.datasets import building, indexes, media
 from webapp.datasets.models import DatasetVersion, Upload, VersionState
 from webapp.datasets.uploads import discard, upload_path
 from webapp.jobs import paths
@@ -52,6 +52,8 @@ def finished(job: Job) -> None:
         records = paths.output_dir(job.pk) / "records.jsonl"
         if records.exists():
             building.place(version, records)
+        if version.sha256 and version.sha256 == result.get("sha256"):
+            indexes.adopt_index(paths.output_dir(job.pk) / "records.index", version.sha256)
         media.adopt(version, paths.output_dir(job.pk) / "media")
         _keep_errors(version, job, int(result.get("refused", 0)))
         kept = {

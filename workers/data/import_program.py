@@ -1,6 +1,7 @@
-"""The job `import_dataset`: an uploaded file becomes records.jsonl, stats.json and errors.jsonl of a new version.
+"""The job `import_dataset`: an uploaded file becomes records.jsonl with its index, stats.json and errors.jsonl of a new version.
 
-It reads and writes as a stream and starts over when it is run again; the files appear only when they are whole.
+It reads and writes as a stream; the files appear only when they are whole. Every few seconds it notes how far it is:
+run again after a stop or a crash it counts the records that are there and goes on behind them, to the same bytes.
 """
 
 import hashlib
@@ -14,14 +15,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from workers.data.formats.base import Problem
-from workers.data.importing import Importer, Settings, error_row
+from workers.data.importing import Imported, Importer, Settings, error_row
+from workers.data.index.builder import IndexBuilder
+from workers.data.index.facts import record_language, record_words
 from workers.data.media_files import forget_parts
+from workers.data.records import slim_digest
 from workers.data.statistics import Statistics
 from workers.program import Program, write_json
 from workers.spec.data import ImportDatasetSpec
 from workers.spec.errors import UserError
 
 _REPORT_EVERY_SECONDS = 0.5
+NOTE_EVERY_SECONDS = 2.0
+_LOOK_EVERY_ROWS = 64
 _MAX_ERRORS_KEPT = 100_000
 _SHOWN_ERRORS = 5
 
@@ -35,59 +41,115 @@ def import_dataset(program: Program) -> Mapping[str, Any]:
     media_folder = program.run.output_dir / "media"
     forget_parts(media_folder)
     importer = Importer(upload.path, upload.name, settings, media_folder)
-    outcome = _Outcome(program, importer)
+    outcome = _Outcome(program, importer, f"{spec.digest()}:{upload.path.stat().st_size}")
     outcome.run()
     return outcome.result(upload.name)
 
 
 class _Outcome:
-    """The files being written and what was counted."""
+    """The files being written and what was counted. `source` names the upload and what was asked of it."""
 
-    def __init__(self, program: Program, importer: Importer) -> None:
+    def __init__(self, program: Program, importer: Importer, source: str) -> None:
         self.program = program
         self.importer = importer
+        self.source = source
         self.folder: Path = program.run.output_dir
+        self.checkpoint = program.run.run_dir / "checkpoints" / "import.json"
+        self.checkpoint.parent.mkdir(exist_ok=True)
+        self.records, self.errors = self.folder / ".records.jsonl.tmp", self.folder / ".errors.jsonl.tmp"
         self.statistics = Statistics()
         self.refused: Counter[str] = Counter()
         self.first_error = ""
         self.digest = hashlib.sha256()
-        self._reported = self._started = time.monotonic()
+        self._reported = self._saved = self._started = time.monotonic()
+        for left in self.folder.glob("*records.index*"):
+            shutil.rmtree(left, ignore_errors=True)
+        self.index = IndexBuilder(self.folder / "records.index")
 
     def run(self) -> None:
-        records, errors = self.folder / ".records.jsonl.tmp", self.folder / ".errors.jsonl.tmp"
         try:
-            self._write(records, errors)
+            self._write(self._kept())
         except OSError:  # a full disk gets back what was written
-            records.unlink(missing_ok=True)
-            errors.unlink(missing_ok=True)
+            for path in (self.records, self.errors, self.checkpoint):
+                path.unlink(missing_ok=True)
             shutil.rmtree(self.folder / "media", ignore_errors=True)
             raise
-        errors.replace(self.folder / "errors.jsonl")
+        finally:
+            self.index.discard()
+        self.errors.replace(self.folder / "errors.jsonl")
         if self.refused:
             self.program.artifact("errors", self.folder / "errors.jsonl", count=self.refused.total())
         if not self.statistics.count:
-            records.unlink()
+            self.records.unlink()
             raise UserError(
                 "dataset.no_good_record",
                 "None of the {count} rows could be read. The first one: {reason}",
                 count=self.refused.total(),
                 reason=self.first_error or "the file holds no rows.",
             )
-        records.replace(self.folder / "records.jsonl")
+        self.records.replace(self.folder / "records.jsonl")
 
-    def _write(self, records: Path, errors: Path) -> None:
-        with records.open("wb") as good, errors.open("wb") as bad:
-            for item in self.importer:
-                if isinstance(item, Problem):
-                    self._refuse(item, bad)
-                else:
+    def _kept(self) -> dict[str, Any] | None:
+        """What was noted by an interrupted run over the same file, when all that it wrote is there."""
+        try:
+            noted: dict[str, Any] = json.loads(self.checkpoint.read_text(encoding="utf-8"))
+            sizes = self.records.stat().st_size, self.errors.stat().st_size
+        except (FileNotFoundError, ValueError):
+            return None
+        whole = sizes[0] >= noted["records_bytes"] and sizes[1] >= noted["errors_bytes"]
+        return noted if whole and noted["source"] == self.source else None
+
+    def _write(self, noted: dict[str, Any] | None) -> None:
+        with self.records.open("ab") as good, self.errors.open("ab") as bad:
+            good.truncate(noted["records_bytes"] if noted else 0)
+            bad.truncate(noted["errors_bytes"] if noted else 0)
+            if noted:
+                self._go_on(noted)
+            for number, item in enumerate(self.importer, start=1):
+                if isinstance(item, Imported):
                     good.write(item.line)
-                    self.digest.update(item.line)
-                    self.statistics.add(item.record, len(item.line))
-                if (self.statistics.count & 63) == 0:
-                    self._report()
+                    self._count(item.record, item.line)
+                else:
+                    self._refuse(item, bad)
+                if number % _LOOK_EVERY_ROWS == 0:
+                    self._report(good, bad)
             _sync(good)
             _sync(bad)
+        self.index.finish()
+
+    def _go_on(self, noted: Mapping[str, Any]) -> None:
+        """Count the records of the run before, then let the import begin behind them."""
+        self.refused.update(noted["refused"])
+        self.first_error = noted["first_error"]
+        known: list[str] = []
+        with self.records.open("rb") as lines:
+            for line in lines:
+                record = json.loads(line)
+                known.append(record["id"])
+                self._count(record, line)
+        self.importer.go_on(noted["importer"], known)
+        self.program.events.emit("resumed", records=len(known))
+
+    def _count(self, record: dict[str, Any], line: bytes) -> None:
+        self.digest.update(line)
+        self.statistics.add(record, len(line))
+        words = record_words(record)
+        self.index.add(record, len(line), slim_digest(record), words, record_language(record, words))
+
+    def _note(self, good: BinaryIO, bad: BinaryIO) -> None:
+        """How far it is, once that much is safe on the disk."""
+        _sync(good)
+        _sync(bad)
+        noted = {
+            "source": self.source,
+            "records_bytes": good.tell(),
+            "errors_bytes": bad.tell(),
+            "refused": dict(self.refused),
+            "first_error": self.first_error,
+            "importer": self.importer.state(),
+        }
+        write_json(self.checkpoint, noted)
+        self._saved = time.monotonic()
 
     def _refuse(self, item: Problem, bad: BinaryIO) -> None:
         row = error_row(item)
@@ -99,9 +161,11 @@ class _Outcome:
             self.program.sample("refused_record", **row)
         self.first_error = self.first_error or row["message"]
 
-    def _report(self) -> None:
-        self.program.check_stop()
+    def _report(self, good: BinaryIO, bad: BinaryIO) -> None:
         now = time.monotonic()
+        if self.program.should_stop or now - self._saved >= NOTE_EVERY_SECONDS:
+            self._note(good, bad)
+        self.program.check_stop()
         if now - self._reported < _REPORT_EVERY_SECONDS:
             return
         self._reported = now

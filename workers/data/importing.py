@@ -1,6 +1,7 @@
 """From an uploaded file to canonical records: recognise, read row by row, refuse bad rows one by one."""
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from workers.data.readings import Content, Reading, Settings, open_reading
 from workers.data.records import record_line, slim
 from workers.data.source import MAX_LINE
 from workers.spec.errors import UserError
-from workers.spec.record import Record
+from workers.spec.record import Facets, Record
 
 __all__ = ["Imported", "Importer", "Settings", "error_row", "preview"]
 
@@ -43,7 +44,8 @@ class Importer:
         given_facets = (("language", settings.language), ("licence", settings.licence), ("domain", settings.domain))
         self._chosen_facets = [(name, value) for name, value in given_facets if value]
         self._seen: set[str] = set()
-        self._number = self._numbered = 0
+        self._passed = 0
+        self._number = self._numbered = self._rows = 0
 
     @property
     def format(self) -> str:
@@ -54,8 +56,30 @@ class Importer:
     def mapping(self) -> dict[str, str]:
         return self.reading.mapping
 
+    def state(self) -> dict[str, Any]:
+        """Where the import is after the row that was given last; `go_on` takes it."""
+        return {"rows": self._rows, "number": self._number, "numbered": self._numbered, "mark": self.reading.mark()}
+
+    def go_on(self, state: Mapping[str, Any], known: Iterable[str]) -> None:
+        """Let the iteration begin after that row. `known`: the ids of the records that were imported before it."""
+        self._rows, self._number, self._numbered = state["rows"], state["number"], state["numbered"]
+        self._seen = {identifier for identifier in known if not self._is_counted(identifier)}
+        if state["mark"]:
+            self.reading.go_on(tuple(state["mark"]))
+        else:
+            self._passed = self._rows
+
+    def _contents(self) -> Iterator[Content | Problem]:
+        contents = self.reading.contents(self._sink)
+        self._sink.is_passing = True
+        for _ in itertools.islice(contents, self._passed):
+            pass
+        self._sink.is_passing = False
+        yield from contents
+
     def __iter__(self) -> Iterator[Imported | Problem]:
-        for content in self.reading.contents(self._sink):
+        for content in self._contents():
+            self._rows += 1
             if isinstance(content, Problem):
                 yield content
                 continue
@@ -108,8 +132,11 @@ class Importer:
 
     def _is_taken(self, identifier: str) -> bool:
         """Rows without ids at the beginning are only counted: a million of them need no memory."""
+        return identifier in self._seen or self._is_counted(identifier)
+
+    def _is_counted(self, identifier: str) -> bool:
         is_number = len(identifier) < 12 and identifier.isascii() and identifier.isdecimal() and identifier[0] != "0"
-        return identifier in self._seen or (is_number and int(identifier) <= self._numbered)
+        return is_number and int(identifier) <= self._numbered
 
     def _add_facets(self, record: dict[str, Any]) -> None:
         facets = record.get("facets", {})
@@ -123,7 +150,8 @@ class Importer:
             record["facets"] = facets
 
 
-_PLAIN = frozenset({"text", "label", "extra"})
+_PLAIN = frozenset({"text", "label", "extra", "facets"})
+_FACETS = tuple(Facets.model_fields)
 
 
 def _plain(identifier: Any, content: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -136,8 +164,26 @@ def _plain(identifier: Any, content: Mapping[str, Any]) -> dict[str, Any] | None
             return None
         record["label"] = content["label"]
     if content.get("extra"):
+        if not isinstance(content["extra"], dict):
+            return None
         record["extra"] = content["extra"]
+    if content.get("facets"):
+        facets = _plain_facets(content["facets"])
+        if facets is None:
+            return None
+        record["facets"] = facets
     return record
+
+
+def _plain_facets(given: Any) -> dict[str, Any] | None:
+    """In the order of the record; None when one of them has to be looked at."""
+    if not isinstance(given, dict):
+        return None
+    found = {name: given[name] for name in _FACETS if name in given}
+    plain = all(isinstance(value, str) != (name == "quality") for name, value in found.items())
+    if not plain or len(found) != len(given) or not isinstance(found.get("quality", 0.0), float):
+        return None
+    return found
 
 
 def _words(record: Mapping[str, Any]) -> str:

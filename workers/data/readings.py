@@ -70,6 +70,14 @@ class Reading:
         """Bytes read so far, of `size`."""
         raise NotImplementedError
 
+    def mark(self) -> tuple[int, int] | None:
+        """Where the reading is, when it can go on from there; None: only from the beginning."""
+        return None
+
+    def go_on(self, mark: tuple[int, int]) -> None:
+        """Let `contents` begin where a mark was taken."""
+        raise NotImplementedError
+
     def contents(self, sink: MediaSink) -> Iterator[Content | Problem]:
         raise NotImplementedError
 
@@ -100,6 +108,12 @@ class FileReading(Reading):
     @property
     def position(self) -> int:
         return self.source.position
+
+    def mark(self) -> tuple[int, int] | None:
+        return self.source.mark if self._container.row_per_line and self.source.can_go_on else None
+
+    def go_on(self, mark: tuple[int, int]) -> None:
+        self.source.go_on(mark)
 
     def _sample(self) -> list[dict[str, Any]]:
         """The first rows that can be read; a file of broken rows is not searched to its end."""

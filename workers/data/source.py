@@ -22,6 +22,7 @@ MAX_RATIO = 100
 SMALL_ARCHIVE = 64 * 1024 * 1024
 """An archive may unpack to MAX_RATIO times its size, and to this much in any case; real text packs 3 to 20 times smaller."""
 _CHUNK = 1 << 20
+_KEPT_OF_LONG = 1024
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -61,6 +62,7 @@ class Source:
         self.path = path
         self.position = 0
         """Bytes of the file read so far, for progress."""
+        self._is_file = member is None
         self._open_plain: Callable[[], BinaryIO] = member.open if member else partial(_open_file, path)
         self.size = member.size if member else path.stat().st_size
         with self._open_plain() as file:
@@ -72,6 +74,18 @@ class Source:
         if not self.head.strip():
             raise UserError("dataset.empty_file", "The file {file} is empty; choose another one.", file=path.name)
         self.is_whole = len(raw) < HEAD_BYTES
+        self._start = (len(codecs.BOM_UTF8) if raw.startswith(codecs.BOM_UTF8) else 0), 0
+        self.mark = self._start
+        """Where `lines` is: bytes of the content that are read, and the number of the last line."""
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether `lines` can begin at a mark: not within an archive or another encoding."""
+        return self.encoding == "utf-8" and not self._gzip and self._is_file
+
+    def go_on(self, mark: tuple[int, int]) -> None:
+        """Let `lines` begin after what was read when the mark was taken."""
+        self._start = self.mark = mark
 
     def _raw_head(self) -> bytes:
         with self._open_plain() as plain:
@@ -84,6 +98,10 @@ class Source:
         """The content as UTF-8 without BOM; characters may be cut between two chunks."""
         with self._open_plain() as plain:
             file: BinaryIO = gzip.GzipFile(fileobj=plain) if self._gzip else plain  # type: ignore[assignment]
+            if self._start[1]:
+                plain.seek(self._start[0])
+                yield from self._counted(file, plain)
+                return
             yield from self._transcoded(self._counted(file, plain))
 
     def _counted(self, file: BinaryIO, plain: BinaryIO) -> Iterator[bytes]:
@@ -136,22 +154,26 @@ class Source:
 
     def lines(self) -> Iterator[Line]:
         """Lines of the content; `\\r\\n` ends a line too."""
-        number = 0
-        rest = b""
+        at, number = self.mark = self._start
+        rest, cut = b"", 0
         too_long = False
         for chunk in self.chunks():
             *whole, rest_of_chunk = chunk.split(b"\n")
             for index, piece in enumerate(whole):
                 content = rest + piece if index == 0 else piece
                 number += 1
+                at += len(content) + cut + 1
+                self.mark = at, number
                 yield _line(number, content, too_long, ended=True)
                 too_long = False
                 if index == 0:
-                    rest = b""
+                    rest, cut = b"", 0
             rest = rest + rest_of_chunk
             if len(rest) > MAX_LINE:
-                too_long, rest = True, rest[:1024]
+                cut += len(rest) - _KEPT_OF_LONG
+                too_long, rest = True, rest[:_KEPT_OF_LONG]
         if rest or too_long:
+            self.mark = at + len(rest) + cut, number + 1
             yield _line(number + 1, rest, too_long, ended=False)
 
 

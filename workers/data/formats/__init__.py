@@ -64,8 +64,8 @@ def find_container(format: str, name: str, head: bytes, whole: bool) -> Containe
         return tagged
     if preferred and preferred[0].name in ("text", "csv", "tsv", "xml", "conll"):
         return preferred[0]
-    if _is_one_object(head) and not whole and preferred and preferred[0].name == "jsonl":
-        return preferred[0]  # its first line is longer than what was looked at
+    if preferred and preferred[0].name == "jsonl" and (_has_object_lines(head) or (_is_one_object(head) and not whole)):
+        return preferred[0]  # whatever its first line is: broken, or longer than what was looked at
     if _is_one_object(head) and not (preferred and preferred[0].name == "jsonl"):
         return next(container for container in CONTAINERS if container.name == "json")
     found = next((container for container in CONTAINERS if container.recognises(head, whole)), None)
@@ -79,6 +79,13 @@ def find_container(format: str, name: str, head: bytes, whole: bool) -> Containe
 def _is_one_object(head: bytes) -> bool:
     """A single line with an object, which may hold its records in a list."""
     return head.lstrip().startswith(b"{") and b"\n" not in head.strip()
+
+
+def _has_object_lines(head: bytes) -> bool:
+    """Some line is a whole object; a JSON document that is set out on lines has none, or its brackets around them."""
+    if head.lstrip()[:1] == b"[":
+        return False
+    return any(line.startswith(b'{"') and line.rstrip().endswith(b"}") for line in head.split(b"\n")[:50])
 
 
 def _suffixes(name: str) -> list[str]:

@@ -41,6 +41,8 @@ class Container:
 
     name: str
     suffixes: tuple[str, ...] = ()
+    row_per_line = False
+    """Every line is a row of its own, whatever stands before it."""
 
     def recognises(self, head: bytes, whole: bool) -> bool:
         """Whether a file that begins with `head` (UTF-8; `whole`: that is all of it) is of this kind."""

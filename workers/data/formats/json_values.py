@@ -1,7 +1,6 @@
 """Strict reading of one JSON value: no NaN, no infinity, bounded depth; each refusal is a sentence."""
 
 import json
-import re
 import threading
 from typing import Any
 
@@ -17,8 +16,6 @@ def _not_a_number(name: str) -> None:
 
 decoder = json.JSONDecoder(parse_constant=_not_a_number)
 """Notes NaN and infinities instead of failing on them, so that the end of the value is still found."""
-
-_OPENINGS = re.compile(r"[\[{]")
 
 
 def parse(text: str) -> Any:
@@ -42,7 +39,7 @@ def check(value: Any, text: str) -> None:
     if name:
         _found.not_a_number = None
         raise content_error("not_a_number", "{name} is no number that JSON knows; use null or a number.", name=name)
-    if len(_OPENINGS.findall(text)) > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise too_deep()
 
 

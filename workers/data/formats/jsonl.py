@@ -12,6 +12,7 @@ from workers.spec.errors import UserError
 class JsonLines(Container):
     name = "jsonl"
     suffixes = (".jsonl", ".ndjson")
+    row_per_line = True
 
     def recognises(self, head: bytes, whole: bool) -> bool:
         """The first line that says something begins with a brace and either is a whole object, or others begin so too."""

@@ -51,12 +51,12 @@ def record_language(data: dict[str, Any], text: str) -> str:
     return (data.get("facets") or {}).get("language") or guess_language(text) or ""
 
 
-def categories(data: dict[str, Any], language: str) -> list[str]:
+def categories(data: dict[str, Any], language: str) -> tuple[str, ...]:
     """The values of CATEGORIES, in their order."""
     facets = data.get("facets") or {}
     split = (data.get("extra") or {}).get("split")
     media = data.get("media")
-    return [
+    return (
         record_kind(data),
         data.get("modality", "text"),
         language,
@@ -68,7 +68,7 @@ def categories(data: dict[str, Any], language: str) -> list[str]:
         split if isinstance(split, str) else "",
         "yes" if media else "no",
         "yes" if data.get("tools") else "no",
-    ]
+    )
 
 
 def label_state(data: dict[str, Any]) -> str:

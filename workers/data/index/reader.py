@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from workers.data.index.builder import FORMAT, hash_number
 from workers.data.index.facts import NO_DATE
 from workers.data.index.scanning import matching_rows
+from workers.data.index.sketch import Sketch
 from workers.spec.filters import CATEGORIES, NONE, NUMBERS, RecordFilter
 
 Mask = NDArray[numpy.bool_]
@@ -56,6 +57,14 @@ class Index:
     def codes(self) -> dict[str, dict[str, int]]:
         """facet → value → the number that stands for it in the column."""
         return {name: {value: code for code, value in enumerate(values)} for name, values in self._values.items()}
+
+    @cached_property
+    def sketch(self) -> Sketch | None:
+        """None in an index of before there were sketches: all words are looked at."""
+        try:
+            return Sketch(self.folder)
+        except FileNotFoundError:
+            return None
 
     def mask(self, wanted: RecordFilter) -> Mask | None:
         """Which records have the facets that are asked for; None: nothing is asked of them. Words are not looked at."""
@@ -128,7 +137,7 @@ class Index:
         return Found(positions, None, -1 if after >= 0 else None)
 
     def _scan(self, wanted: RecordFilter, mask: Mask | None, start: int = 0) -> Iterator[list[int]]:
-        return matching_rows(self.folder / "words.bin", self.column("texts"), wanted.words, mask, start)
+        return matching_rows(self.folder / "words.bin", self.column("texts"), wanted.words, mask, start, self.sketch)
 
     def _matching(self, wanted: RecordFilter, mask: Mask | None) -> Mask:
         matching = numpy.zeros(self.count, dtype=numpy.bool_)
