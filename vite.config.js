@@ -11,7 +11,9 @@ const source = join(root, "static/src");
 const output = join(root, "static/dist");
 const iconFolder = join(root, "node_modules/@tabler/icons/icons");
 
-const entries = ["app", "theme", "chart", "upload", "label", "builder", "chat"];
+const languages = ["en", "zh-hans"];
+const words = languages.flatMap((language) => [`words/${language}`, `words/tools.${language}`]);
+const entries = ["app", "theme", "chart", "upload", "label", "builder", "chat", ...words];
 
 /** Every file below a folder whose name ends in one of the extensions, in a stable order. */
 function filesBelow(folder, extensions) {
@@ -125,7 +127,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 1600,
     rolldownOptions: {
-      input: Object.fromEntries(entries.map((name) => [name, resolve(source, `${name}.js`)])),
+      input: Object.fromEntries(entries.map((name) => [name.replace("/", "-"), resolve(source, `${name}.js`)])),
       output: {
         entryFileNames: "[name]-[hash].js",
         chunkFileNames: "[name]-[hash].js",

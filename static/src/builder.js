@@ -3,7 +3,6 @@
 import "./label.css";
 import "./label/tools.css";
 import "./builder.css";
-import "./label/words.js";
 import { api } from "./lib/api.js";
 import { debounce, h, isTyping, replace } from "./lib/dom.js";
 import { t } from "./lib/i18n.js";

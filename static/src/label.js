@@ -1,7 +1,6 @@
 // Label island: one task after the other by keyboard, without page loads. Contract and attributes: docs/frontend.md.
 import "./label.css";
 import "./label/tools.css";
-import "./label/words.js";
 import { debounce, h, isTyping, replace, uuid } from "./lib/dom.js";
 import { formatSeconds, t } from "./lib/i18n.js";
 import { icon } from "./lib/icons.js";

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.frontend.conftest import Fake
 
@@ -58,6 +58,8 @@ def test_labelling_tool_at_work_has_no_serious_finding(page: Page, fake: Fake, t
         page.keyboard.press(key)
     assert findings(page) == []
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert findings(page) == []
 
 

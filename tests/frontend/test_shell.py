@@ -27,6 +27,34 @@ def test_theme_is_set_before_the_first_paint_and_kept(page: Page) -> None:
     expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
 
 
+def test_menu_of_a_button_works_by_keyboard(page: Page) -> None:
+    page.goto("/w/demo/home")
+    button = page.get_by_role("button", name="Theme")
+    button.focus()
+    page.keyboard.press("ArrowDown")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(page.get_by_role("button", name="Light", exact=True)).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_role("button", name="Like the system")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+    expect(page.get_by_role("button", name="Light", exact=True)).to_be_hidden()
+
+
+def test_menu_stays_in_a_narrow_window_and_closes_beside_it(page: Page) -> None:
+    page.set_viewport_size({"width": 240, "height": 500})
+    page.goto("/w/demo/home")
+    button = page.get_by_role("button", name="Theme")
+    button.click()
+    box = page.locator(".dropdown-menu.show").bounding_box()
+    assert box
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 240
+    page.mouse.click(120, 490)
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(page.locator(".dropdown-menu.show")).to_have_count(0)
+
+
 @pytest.mark.parametrize("width", [360, 390, 1440])
 def test_no_page_scrolls_sideways(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})

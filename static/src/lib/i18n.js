@@ -1,22 +1,14 @@
-// Strings of the islands in the page's language (<html lang>); templates are translated by Django.
-import english from "../strings/en.json";
-import chinese from "../strings/zh-hans.json";
-
-const language = document.documentElement.lang.toLowerCase().startsWith("zh") ? "zh-hans" : "en";
-const strings = { ...english, ...(language === "zh-hans" ? chinese : {}) };
+// Words of the islands in the page's language (<html lang>); templates are translated by Django. The page loads the words
+// of one language before its islands: static/src/words, the entry tag.
+const strings = () => window.shuyuanWords ?? {};
 
 /** The sentence of a key, with {name} replaced. */
 export function t(key, parameters = {}) {
-  const text = strings[key] ?? key;
+  const text = strings()[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in parameters ? String(parameters[name]) : whole));
 }
 
-/** Words that only some islands need come with them. */
-export function addWords(inEnglish, inChinese) {
-  Object.assign(strings, inEnglish, language === "zh-hans" ? inChinese : {});
-}
-
-export const locale = language === "zh-hans" ? "zh-Hans" : "en";
+export const locale = document.documentElement.lang.toLowerCase().startsWith("zh") ? "zh-Hans" : "en";
 
 const numbers = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
 export const formatNumber = (value) => numbers.format(value);

@@ -15,11 +15,14 @@ from django import template
 from django.conf import settings
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 
 register = template.Library()
 logger = logging.getLogger(__name__)
 DIST = Path(settings.BASE_DIR) / "static" / "dist"
 ICON_SOURCE = Path(settings.BASE_DIR) / "node_modules" / "@tabler" / "icons" / "icons"
+WORDS = {"app": "", "label": "tools.", "builder": "tools."}
+"""Entries that bring words for their islands, and how the names of those files begin."""
 UNKNOWN_ICON = '<circle cx="12" cy="12" r="8" stroke-dasharray="3 3"/>'
 
 
@@ -64,9 +67,15 @@ def _imports(manifest: dict[str, Any], name: str, seen: set[str]) -> list[str]:
     return found
 
 
+def _words(name: str) -> list[str]:
+    """The module with the words of an entry in the page's language; it runs before the entry, as modules run in order."""
+    language = "zh-hans" if (get_language() or "").startswith("zh") else "en"
+    return [f"words/{WORDS[name]}{language}.js"] if name in WORDS else []
+
+
 @register.simple_tag
 def entry(name: str) -> SafeString:
-    """The stylesheets, module preloads and module script of an entry: {% entry "chart" %}."""
+    """The stylesheets, module preloads, words and module script of an entry: {% entry "chart" %}."""
     manifest = _read(".vite/manifest.json")
     key = f"{name}.js"
     if key not in manifest:
@@ -74,11 +83,12 @@ def entry(name: str) -> SafeString:
     imported = _imports(manifest, key, {key})
     styles = list(dict.fromkeys(css for chunk in [*imported, key] for css in manifest[chunk].get("css", [])))
     files = [manifest[chunk]["file"] for chunk in imported]
+    scripts = [manifest[script]["file"] for script in (*_words(name), key) if script in manifest]
     return format_html(
-        '{}{}<script type="module" src="{}"></script>',
+        "{}{}{}",
         format_html_join("", '<link rel="stylesheet" href="{}">', ((_url(css),) for css in styles)),
         format_html_join("", '<link rel="modulepreload" href="{}">', ((_url(file),) for file in files)),
-        _url(manifest[key]["file"]),
+        format_html_join("", '<script type="module" src="{}"></script>', ((_url(script),) for script in scripts)),
     )
 
 

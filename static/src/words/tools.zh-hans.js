@@ -1,0 +1,4 @@
+// Words of the labelling tools and of the schema builder, which other pages do not load.
+import words from "../strings/tools.zh-hans.json";
+
+Object.assign(window.shuyuanWords, words);
