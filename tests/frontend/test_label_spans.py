@@ -82,6 +82,44 @@ def test_relation_goes_with_its_mark(page: Page, fake: Fake) -> None:
     assert [entry["q"] for entry in submitted(page, fake)] == ["entities"]
 
 
+ARC = """() => { const box = selector => document.querySelector(selector).getBoundingClientRect();
+  const [line, stage, marks] = [box(".relation-arc .line"), box(".span-stage"),
+    [...document.querySelectorAll(".span-mark")].map(mark => mark.getBoundingClientRect())];
+  return {inside: line.left >= stage.left - 1 && line.right <= stage.right + 1,
+    above: line.top < Math.min(...marks.map(box => box.top)),
+    joins: marks.every(box => line.left < box.right && line.right > box.left),
+    sideways: document.documentElement.scrollWidth - innerWidth}; }"""
+
+
+def test_relation_is_drawn_as_an_arc_over_the_text(page: Page, fake: Fake) -> None:
+    """S6.9: what belongs together is seen where it stands; the list and the keyboard stay as they are."""
+    open_tool(page, "spans")
+    press(page, "ArrowRight", "1", "ArrowRight", "ArrowRight", "3", "]", "Enter", "ArrowRight", "Enter", "1")
+    expect(page.locator(".relation-arc text")).to_have_text("wrote")
+    assert page.evaluate(ARC) == {"inside": True, "above": True, "joins": True, "sideways": 0}
+    press(page, "Escape")
+    page.locator(".relation-arc .reach").dispatch_event("click")
+    expect(page.locator(".relation-arc")).to_have_class("relation-arc is-selected")
+    expect(page.locator("[data-field=links] .mark-row.is-selected")).to_have_count(1)
+    press(page, "Delete")
+    expect(page.locator(".relation-arc")).to_have_count(0)
+    press(page, "Control+z")
+    expect(page.locator(".relation-arc")).to_have_count(1)
+
+
+def test_arc_leads_along_the_margin_to_another_line_and_follows_the_window(page: Page, fake: Fake) -> None:
+    open_tool(page, "spans")
+    press(page, "ArrowRight", "1", "End", "3", "]", "Enter", "ArrowRight", "Enter", "2")
+    line = page.locator(".relation-arc .line")
+    expect(line).to_have_count(1)
+    wide = line.get_attribute("d")
+    page.set_viewport_size({"width": 360, "height": 800})
+    expect(line).not_to_have_attribute("d", str(wide))
+    found = page.evaluate(ARC)
+    assert found["inside"]
+    assert found["sideways"] == 0
+
+
 def test_proposed_spans_are_drawn_at_their_place(page: Page, fake: Fake) -> None:
     at = TEXT.index("红楼梦")
     span = {"id": "s1", "start": at, "end": at + 3, "label": "work", "text": "红楼梦"}

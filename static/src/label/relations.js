@@ -1,6 +1,7 @@
-// How marked parts of a text belong together: from one span to another, with a label.
+// How marked parts of a text belong together: from one span to another, with a label; a list, and arcs over the text.
 import { h, replace } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
+import { Arcs } from "./arcs.js";
 import { paint } from "./colours.js";
 import { proposal } from "./field.js";
 import { MarksField } from "./marks.js";
@@ -22,6 +23,16 @@ export class RelationsField extends MarksField {
     this.said = h("p.form-hint", { role: "status" });
     this.element = this.frame(this.chips, this.said, this.palette, this.count, this.list);
     this.spans?.watchers?.add(() => this.onSpans());
+    if (!this.spans?.painters) return;
+    this.arcs = new Arcs(this.spans.stage, (id) => this.choose(id));
+    this.paintArcs = () => this.drawArcs();
+    this.spans.painters.add(this.paintArcs);
+  }
+
+  leave() {
+    super.leave();
+    this.spans?.painters?.delete(this.paintArcs);
+    this.arcs?.leave();
   }
 
   start(data) {
@@ -54,6 +65,12 @@ export class RelationsField extends MarksField {
     }));
     this.said.textContent = spans.length < 2 ? t("tool.mark_two") : [t("tool.pick_from"), t("tool.pick_to"), t("tool.pick_relation")][this.ends.length];
     if (hadFocus) this.focus();
+    this.drawArcs();
+  }
+
+  drawArcs() {
+    const drawn = this.marks.map(({ id, from, to, label }) => ({ id, from: this.spans.boxes.get(from), to: this.spans.boxes.get(to), title: this.labelNamed(label).title, colour: this.colourFor(label), isSelected: id === this.selected }));
+    this.arcs?.draw(drawn.filter(({ from, to }) => from && to));
   }
 
   pick(id, at) {

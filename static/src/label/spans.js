@@ -21,6 +21,8 @@ export class SpansField extends MarksField {
     this.place = placeOf(definition, "text");
     this.covers = [this.place];
     this.watchers = new Set();
+    this.painters = new Set();
+    this.boxes = new Map();
     this.offsets = new Offsets("");
     this.words = [];
     this.cursor = 0;
@@ -94,8 +96,10 @@ export class SpansField extends MarksField {
 
   paintMarks() {
     const home = this.stage.getBoundingClientRect();
+    this.boxes.clear();
     replace(this.layer, this.sorted.map((mark) => {
       const rects = this.rects([this.offsets.toUnits(mark.start), this.offsets.toUnits(mark.end)]).filter((rect) => rect.width > 0);
+      if (rects.length) this.boxes.set(mark.id, { left: rects[0].left - home.left, top: rects[0].top - home.top, width: rects[0].width, height: rects[0].height });
       return rects.map((rect, at) => {
         const piece = paint(h(`span.span-mark${mark.id === this.selected ? ".is-selected" : ""}`, { dataset: { mark: mark.id, label: at === 0 ? this.labelNamed(mark.label).title : "" } }), this.colourFor(mark.label));
         Object.assign(piece.style, { left: `${rect.left - home.left}px`, top: `${rect.top - home.top}px`, width: `${rect.width}px`, height: `${rect.height}px` });
@@ -103,6 +107,7 @@ export class SpansField extends MarksField {
         return piece;
       });
     }));
+    for (const paintOver of this.painters) paintOver();
   }
 
   drawStage() {
