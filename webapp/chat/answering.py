@@ -126,16 +126,28 @@ class Answer:
         credit, at = float(FRAMES_AT_ONCE), time.monotonic()
         while not self._closing.is_set():
             await self._news.wait()
-            now = time.monotonic()
-            credit, at = min(FRAMES_AT_ONCE, credit + (now - at) * FRAMES_PER_SECOND), now
-            if credit < 1:
-                await self._pause((1 - credit) / FRAMES_PER_SECOND)
-            credit -= 1
             self._news.clear()
+            credit, at = _grown(credit, at), time.monotonic()
+            if credit < 1:
+                await self._gather((1 - credit) / FRAMES_PER_SECOND)
+                credit, at = _grown(credit, at), time.monotonic()
+            credit -= 1
             if not await self._write_stream():
                 self._save_now.set()
                 await self._pause(REDIS_RETRY_SECONDS)
                 self._news.set()
+
+    async def _gather(self, seconds: float) -> None:
+        """Wait until there may be a frame, then for the next piece: a frame that goes with a piece holds all others for less
+        time than one between two pieces, as frames and pieces come at rates of their own. An engine that pauses is not
+        waited for longer than a frame.
+        """
+        await self._pause(seconds)
+        if not self._closing.is_set():
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), 1 / FRAMES_PER_SECOND)
+        self._news.clear()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -209,6 +221,11 @@ class Answer:
             usage = self._generation.usage
             counts = accounting.Counts(1, int(failed), usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
             accounting.record(self.turn.deployment_id, None, counts)
+
+
+def _grown(credit: float, since: float) -> float:
+    """Credit for frames, with what has grown back since then."""
+    return min(FRAMES_AT_ONCE, credit + (time.monotonic() - since) * FRAMES_PER_SECOND)
 
 
 def _outcome(turn: Turn, work: "asyncio.Task[None]") -> tuple[str, UserError | None]:

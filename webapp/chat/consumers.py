@@ -12,20 +12,19 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
 from django.utils import translation
-from redis.exceptions import RedisError
 
-from webapp.chat import queries, turn_stream
+from webapp.chat import queries
 from webapp.chat.access import access_conversation
 from webapp.chat.models import OPEN
+from webapp.chat.stream_hub import hub
+from webapp.chat.turn_stream import Entry
 from webapp.core.errors import UserError
 from webapp.core.events import group_name
 from webapp.serving.connections import redis_client
 
 CLOSE_ANONYMOUS = 4401
 CLOSE_FORBIDDEN = 4403
-BLOCK_MILLISECONDS = 1000
 GAP_SECONDS = 0.1
-REDIS_RETRY_SECONDS = 0.25
 MAXIMUM_FOLLOWED = 32
 
 
@@ -90,7 +89,7 @@ class Follower:
         self.consumer = consumer
         self.turn_id = turn_id
         self.have = have
-        self.cursor = "0"
+        self._later: list[Entry] = []
         self._stopped = False
         self._task = asyncio.create_task(self._run())
 
@@ -109,15 +108,14 @@ class Follower:
     async def _follow(self) -> None:
         if await self._from_row():
             return
-        while not self._stopped:
-            try:
-                entries = await turn_stream.read(redis_client(), self.turn_id, self.cursor, block_milliseconds=BLOCK_MILLISECONDS)
-            except (RedisError, OSError):
-                await asyncio.sleep(REDIS_RETRY_SECONDS)
-                self.cursor = "0"
-                entries = []
-            if await (self._from_stream(entries) if entries else self._from_row()):
-                return
+        listener = hub(redis_client()).listen(self.turn_id)
+        try:
+            while not self._stopped:
+                entries = self._later or await listener.entries()
+                if await (self._from_stream(entries) if entries else self._from_row()):
+                    return
+        finally:
+            listener.leave()
 
     async def _from_row(self) -> bool:
         """Catch up with the row; True when the turn has ended (or is gone)."""
@@ -130,16 +128,17 @@ class Follower:
         await self._delta(0, rows[0]["content"])
         return False
 
-    async def _from_stream(self, entries: list[turn_stream.Entry]) -> bool:
+    async def _from_stream(self, entries: list[Entry]) -> bool:
         """Pass entries on, those that came together as one; True when the turn has ended."""
         text = ""
         start = self.have
-        for entry in entries:
+        self._later = []
+        for number, entry in enumerate(entries):
             if entry.start > start + len(text):
                 await self._delta(start, text)
+                self._later = entries[number:]
                 return await self._over_gap()
             text += entry.text[start + len(text) - entry.start :]
-            self.cursor = entry.id
             if entry.ended:
                 await self._delta(start, text)
                 return await self._from_row()

@@ -10,6 +10,7 @@ import httpx
 from django.conf import settings
 from redis.asyncio import Redis
 
+from webapp.serving.engine_transport import EngineTransport
 from workers.pinning import AsyncPinned
 
 ENGINE_TIMEOUT = httpx.Timeout(None, connect=2.0)
@@ -26,8 +27,7 @@ def engine_client() -> httpx.AsyncClient:
     """The HTTP client of the running loop. Proxies of the environment are for the outside world, not for engines."""
     loop = asyncio.get_running_loop()
     if loop not in _clients:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30)
-        _clients[loop] = httpx.AsyncClient(timeout=ENGINE_TIMEOUT, limits=limits, trust_env=False)
+        _clients[loop] = httpx.AsyncClient(timeout=ENGINE_TIMEOUT, transport=EngineTransport(), trust_env=False)
     return _clients[loop]
 
 

@@ -1,8 +1,9 @@
 """A small engine with the real one's HTTP contract whose answers are known: it counts.
 
-The last user message is JSON: {"count": 20, "delay": 0.01, "break_at": 5, "error": {...}, "status": 400}. The answer is
-"0 1 2 … 19 "; a partial answer is continued where it ends. As a program (`python -m tests.webapp.serving.double engine.json`)
-it obeys the engine's start contract; the deployment's name says how it behaves: `bad-input`, `dies`, else it serves.
+The last user message is JSON: {"count": 20, "delay": 0.01, "break_at": 5, "hold_at": 7, "error": {...}, "status": 400}. The
+answer is "0 1 2 … 19 "; a partial answer is continued where it ends, one that holds goes on when the test says `go_on`.
+As a program (`python -m tests.webapp.serving.double engine.json`) it obeys the engine's start contract; the deployment's
+name says how it behaves: `bad-input`, `dies`, else it serves.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ class Double:
         self.requests: list[dict[str, Any]] = []
         self.abandoned = 0
         self.broken: set[str] = set()
+        self.go_on = threading.Event()
         self.sent_at: dict[str, float] = {}
         self.app = Starlette(
             routes=[
@@ -86,6 +88,8 @@ class Double:
                 if plan.get("break_at") == number and plan["key"] not in self.broken:
                     self.broken.add(plan["key"])
                     raise RuntimeError("broken as planned")
+                while plan.get("hold_at") == number and not self.go_on.is_set():
+                    await asyncio.sleep(0.01)
                 self.sent_at[word.strip()] = time.time()
                 yield _frame({"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]})
                 await asyncio.sleep(plan["delay"])
