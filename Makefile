@@ -1,7 +1,7 @@
 # make run    sets up everything once and runs Shuyuan     (DATA=folder PORT=8000 HOST=127.0.0.1)
 # make test   sets up and runs all tests                   (TESTS="tests/webapp -k name")
 # make check  what CI runs: lint, types, import contracts, migrations, translations, tests
-# make fmt    formats;  make bench  runs the benchmarks;  make starter  makes the starter model again
+# make fmt    formats;  make bench  runs the benchmarks;  make starter SIZE=tiny|small|medium  makes the starter model again
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -91,8 +91,10 @@ fmt: .venv/dev.stamp
 bench: setup .venv/dev.stamp
 	@for script in benchmarks/bench_*.py; do echo "# $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
+# SIZE=small or medium: the same recipe in a larger shape, in a folder of its own; only the tiny one is shipped.
+SIZE := tiny
 starter: setup
-	@$(BIN)/python -m workers.starter.build workers/starter/weights
+	@$(BIN)/python -m workers.starter.build $(if $(filter tiny,$(SIZE)),workers/starter/weights,run/starter-$(SIZE)) --size $(SIZE)
 
 test-gpu: setup .venv/dev.stamp
 	@$(BIN)/python -m pytest -m gpu $(TESTS)

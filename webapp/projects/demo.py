@@ -17,6 +17,7 @@ from webapp.evals.services import create_suite, run_evaluations
 from webapp.labeling.models import LabelProject
 from webapp.labeling.presets import ANSWER, make_schema
 from webapp.labeling.services import create_project
+from webapp.projects.lesson import ORIGIN
 from webapp.registry.models import Model, ModelKind
 from webapp.registry.registering import register_model
 from webapp.serving.models import Deployment
@@ -26,7 +27,6 @@ from workers.starter import catalog
 from workers.starter.shop import Name
 
 SLUG = "demo"
-FAMILY = "shuyuan-starter"
 DEPLOYMENT = "starter"
 
 
@@ -48,7 +48,9 @@ def prepare() -> None:
     prepare_labelling(user, workspace, versions["unlabelled"])
     for item in files.datasets:
         if item.use == "held_out":
-            prepare_evaluation(user, workspace, versions[item.key], [model.pk for model in models.values()])
+            # Nobody has learnt what the lesson's exam asks: its first line is the model that will be taught.
+            asked = [files.lesson.model] if item.key == files.lesson.exam else list(models)
+            prepare_evaluation(user, workspace, versions[item.key], [models[key].pk for key in asked if key in models])
     storage.write_atomically(settings.DATA_DIR / "demo.prepared", [b"1\n"])
 
 
@@ -65,11 +67,13 @@ def prepare_model(user: User, workspace: Workspace, model: catalog.DemoModel) ->
         name=name,
         kind=ModelKind.TUNED if model.parent else ModelKind.BASE,
         folder=model.folder,
-        base=Model.objects.filter(workspace=workspace, family=FAMILY, kind=ModelKind.BASE).first() if model.parent else None,
+        base=Model.objects.filter(workspace=workspace, family=catalog.FAMILY, kind=ModelKind.BASE).first()
+        if model.parent
+        else None,
         card=model.card(),
         created_by=user,
         row=found,
-        family=FAMILY,
+        family=catalog.FAMILY,
         licence="CC0-1.0",
         languages=["zh", "en"],
     )
@@ -81,7 +85,7 @@ def prepare_dataset(user: User, workspace: Workspace, item: catalog.DemoData) ->
     if ready is not None:
         return ready
     return create_version_from_records(
-        user=user, dataset_id=dataset.pk, records=item.make(), origin=f"workers.starter: {item.key}", recipe={"demo": item.key}
+        user=user, dataset_id=dataset.pk, records=item.make(), origin=ORIGIN.format(item.key), recipe={"demo": item.key}
     )
 
 

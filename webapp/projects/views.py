@@ -9,7 +9,7 @@ from webapp.accounts.models import Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.accounts.services import create_workspace
 from webapp.jobs import workers_alive
-from webapp.projects import queries
+from webapp.projects import lesson, queries
 
 
 @require_safe
@@ -29,6 +29,7 @@ def home(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     context = {
         "stations": queries.stations(workspace, request.user),  # type: ignore[arg-type]
         "activity": queries.recent_activity(workspace),
+        "lesson": lesson.next_step(workspace, request.user),  # type: ignore[arg-type]
         "worker_missing": not workers_alive.any_alive(),
     }
     if request.headers.get("HX-Request"):

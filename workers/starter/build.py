@@ -1,4 +1,4 @@
-"""Makes the starter again through the product's own programs: `python -m workers.starter.build OUT [--seed N] [--threads N]`.
+"""Makes the starter again through the product's own programs: `python -m workers.starter.build OUT [--size NAME] [--seed N]`.
 
 OUT gets `base/` and `tuned/`: Hugging Face folders with float16 weights and a card. Progress goes to stdout.
 """
@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from workers.starter import data
 from workers.starter.corpus import corpus_records, exercise_records, tokenizer_text
 from workers.starter.dialogues import shop_pairs, shop_record, tool_pairs, tool_record
 from workers.starter.programs import dataset_input, model_input, run_program, train
-from workers.starter.recipe import STARTER, Recipe
+from workers.starter.recipe import SIZES, STARTER, Recipe
 
 GENERATION = {"temperature": 0.0}
 """The starter is small: its likeliest answer is mostly right, a drawn one often is not."""
@@ -38,6 +39,7 @@ class Maker:
         self.began = time.monotonic()
         self.jobs: list[dict[str, Any]] = []
         self.hashes: dict[str, str] = {}
+        self.exams: dict[str, tuple[str, Metric, Path]] = {}
 
     def write(self, name: str, records: Iterable[Record]) -> Path:
         path = self.work / f"{name}.jsonl"
@@ -128,17 +130,32 @@ class Maker:
         mix = data.sft_mix(recipe.sft_shop, recipe.sft_tools, seed=recipe.seed, world=recipe.world)
         return self.job("tuned", "sft", spec, dataset=self.write("sft-mix", mix), base_model=base)
 
-    def scores(self, name: str, folder: Path) -> dict[str, Any]:
-        """What the product's evaluation says of a model on combinations that are held out (more than the demo's 60)."""
+    def write_exams(self) -> None:
+        """Combinations that are held out, more of them than the demo's 60."""
         count, seed, world = self.recipe.examined, self.recipe.seed + 1, self.recipe.world
         shop = shop_pairs(count, seed=seed, held_out=True, dressed=True, world=world)
         tools = tool_pairs(count // 2, seed=seed, held_out=True, dressed=True, world=world)
-        shop_file = self.write("held-out-shop", (shop_record(f"shop-{index}", pair) for index, pair in enumerate(shop)))
-        tools_file = self.write("held-out-tools", (tool_record(f"tools-{index}", pair) for index, pair in enumerate(tools)))
-        return {
-            "customer_service": self._examine(f"{name}-shop", folder, shop_file, "exact"),
-            "tool_calls": self._examine(f"{name}-tools", folder, tools_file, "tool_call"),
+        self.exams = {
+            "customer_service": (
+                "shop",
+                "exact",
+                self.write("held-out-shop", (shop_record(f"shop-{i}", p) for i, p in enumerate(shop))),
+            ),
+            "tool_calls": (
+                "tools",
+                "tool_call",
+                self.write("held-out-tools", (tool_record(f"tools-{i}", p) for i, p in enumerate(tools))),
+            ),
         }
+
+    def scores(self, name: str, folder: Path) -> dict[str, Any]:
+        """What the product's evaluation says of a model: both exams side by side, each on one core."""
+        with ThreadPoolExecutor(max_workers=len(self.exams)) as pool:
+            begun = {
+                key: pool.submit(self._examine, f"{name}-{short}", folder, path, metric)
+                for key, (short, metric, path) in self.exams.items()
+            }
+            return {key: future.result() for key, future in begun.items()}
 
     def _examine(self, name: str, folder: Path, records: Path, metric: Metric) -> dict[str, Any]:
         work = self.work / f"examination-{name}"
@@ -151,7 +168,7 @@ class Maker:
             spec=EvalSpec(suite=0, evaluation=0, model=0, dataset=0, config=config),
             inputs={"dataset": dataset_input(records), "model": model_input(folder)},
             work=work,
-            threads=self.threads,
+            threads=1,
         )
         self.say(f"{name}: {result['correct']}/{result['n']} right")
         by_label = {label: [found["correct"], found["n"]] for label, found in result["by_label"].items()}
@@ -177,12 +194,14 @@ def build(out: Path, recipe: Recipe = STARTER, threads: int = 1) -> dict[str, di
     maker = Maker(recipe, work, threads)
     base = maker.make_base()
     to_half(base)
-    tuned = maker.make_tuned(base)
-    to_half(tuned)
-    cards = {}
-    for name, folder in (("base", base), ("tuned", tuned)):
-        maker.say(f"examining {name}")
-        cards[name] = publish(maker, folder, out / name, maker.scores(name, folder))
+    maker.write_exams()
+    # The base is examined while its successor learns: on two cores that costs no time.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        scores_of_base = pool.submit(maker.scores, "base", base)
+        tuned = maker.make_tuned(base)
+        to_half(tuned)
+        scores = {"base": scores_of_base.result(), "tuned": maker.scores("tuned", tuned)}
+    cards = {name: publish(maker, folder, out / name, scores[name]) for name, folder in (("base", base), ("tuned", tuned))}
     maker.say("done")
     return cards
 
@@ -219,10 +238,11 @@ def publish(maker: Maker, folder: Path, target: Path, scores: dict[str, Any]) ->
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.starter.build", description="Make the starter models.")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--seed", type=int, default=STARTER.seed)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args(arguments)
-    cards = build(given.out.resolve(), STARTER.with_seed(given.seed), given.threads)
+    cards = build(given.out.resolve(), SIZES[given.size].with_seed(given.seed), given.threads)
     print(json.dumps({name: card["held_out"] for name, card in cards.items()}, ensure_ascii=False))
     return 0
 

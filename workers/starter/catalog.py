@@ -11,6 +11,7 @@ from workers.starter import data
 from workers.starter.shop import Name
 
 WEIGHTS = Path(__file__).parent / "weights"
+FAMILY = "shuyuan-starter"
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ class DemoModel:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What to teach by an adapter: keys of the dataset, of the model that learns it, and of the exam on it."""
+
+    dataset: str
+    model: str
+    exam: str
+
+
+@dataclass(frozen=True)
 class Catalog:
     project: Name
     datasets: tuple[DemoData, ...]
     models: tuple[DemoModel, ...]
+    lesson: "Lesson"
     questions: tuple[Name, ...]
     """Suggested in an empty chat; the shipped weights answer each as the demo data does, which a test shows."""
     system_prompt: str | None
@@ -61,6 +72,7 @@ def files() -> Catalog:
             DemoModel("base", Name("书院基座", "Starter base"), WEIGHTS / "base", None),
             DemoModel("tuned", Name("书院客服", "Shop assistant"), WEIGHTS / "tuned", "base"),
         ),
+        lesson=Lesson("new_policies", "tuned", "new_policies_held_out"),
         questions=(
             Name("护眼台灯多少钱?", "How much is the desk lamp?"),
             Name("玻璃镇纸可以退货吗?", "Can I return the glass paperweight?"),
@@ -93,6 +105,20 @@ def _datasets() -> tuple[DemoData, ...]:
             Name("四选一的留出题。", "Held-out questions with four answers each."),
             "held_out",
             data.shop_choices,
+        ),
+        DemoData(
+            "new_policies",
+            Name("新规定", "New policies"),
+            Name("客服模型还不知道的规定，用 LoRA 来教它。", "Rules that the shop assistant does not know: teach them by LoRA."),
+            "train",
+            data.new_policies,
+        ),
+        DemoData(
+            "new_policies_held_out",
+            Name("新规定考题", "New policies exam"),
+            Name("关于新规定的留出题。", "Held-out questions about the new policies."),
+            "held_out",
+            data.new_policies_held_out,
         ),
         DemoData(
             "tools_train",

@@ -11,6 +11,7 @@ from workers.starter import recipe
 from workers.starter.corpus import corpus_records
 from workers.starter.dialogues import choice_record, facets, shop_pairs, shop_record, tool_pairs, tool_record
 from workers.starter.more_intents import ENGRAVING
+from workers.starter.new_policies import NEW_POLICIES
 from workers.starter.shop import SHOP, World
 
 
@@ -60,6 +61,18 @@ def unlabelled() -> list[Record]:
     ]
 
 
+def new_policies() -> list[Record]:
+    """Rules that the shipped tuned model does not know: an adapter (LoRA) learns them from these pairs in a minute."""
+    pairs = shop_pairs(recipe.DEMO_NEW_POLICIES, seed=recipe.SEED, held_out=False, intents=NEW_POLICIES)
+    return [shop_record(f"new-policy-{index:04d}", pair) for index, pair in enumerate(pairs)]
+
+
+def new_policies_held_out() -> list[Record]:
+    """Questions about the new rules with things, days and cities that `new_policies` does not ask about in this way."""
+    pairs = shop_pairs(recipe.DEMO_NEW_POLICIES_HELD_OUT, seed=recipe.SEED, held_out=True, intents=NEW_POLICIES)
+    return [shop_record(f"new-policy-held-out-{index:04d}", pair) for index, pair in enumerate(pairs)]
+
+
 def sft_mix(
     shop_count: int = recipe.SFT_SHOP,
     tools_count: int = recipe.SFT_TOOLS,
@@ -86,6 +99,8 @@ FILES = {
     "tools_train": tools_train,
     "tools_held_out": tools_held_out,
     "shop_choices": shop_choices,
+    "new_policies": new_policies,
+    "new_policies_held_out": new_policies_held_out,
     "unlabelled": unlabelled,
     "corpus": corpus,
 }

@@ -214,7 +214,7 @@ ENGRAVING = Intent(
             "能在{product}上刻名字吗?",
             "我想给{product}刻字,怎么收费?",
         ),
-        only("您好,{product}可以刻字,每件加收15元。"),
+        only("您好,{product}可以刻字,加15元。"),
         remarks("{product}刻字加15元。"),
     ),
     Wording(

@@ -17,6 +17,8 @@ DEMO_TOOLS_TRAIN = 240
 DEMO_TOOLS_HELD_OUT = 60
 DEMO_CHOICES = 60
 DEMO_UNLABELLED = 20
+DEMO_NEW_POLICIES = 200
+DEMO_NEW_POLICIES_HELD_OUT = 40
 
 CORPUS_RECORDS = 50_000
 SFT_SHOP = 6_000
@@ -52,6 +54,25 @@ class Recipe:
 
 
 STARTER = Recipe()
+
+SIZES = {
+    "tiny": STARTER,
+    "small": Recipe(
+        architecture=Architecture(hidden_size=320, layers=7, heads=5, context_length=1024),
+        pretrain_tokens=4_000_000,
+        rate=1e-3,
+        sft_rate=5e-4,
+    ),
+    "medium": Recipe(
+        architecture=Architecture(hidden_size=512, layers=8, heads=8, context_length=1024),
+        corpus_records=100_000,
+        pretrain_tokens=6_000_000,
+        rate=7e-4,
+        sft_rate=3e-4,
+        tokens_per_step=2048,
+    ),
+}
+"""One architecture in the sizes that the pre-training page offers for a processor: 1, 9 and 26 million parameters."""
 
 REDUCED = Recipe(
     world=SHOP.reduced(products=6, cities=4),

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from webapp.registry.training.presets import PRESETS
 from workers.starter import catalog
 from workers.starter.build import build
-from workers.starter.recipe import REDUCED
+from workers.starter.recipe import REDUCED, SIZES, STARTER
 
 PACKAGE_LIMIT = 8 * 1024 * 1024
 
@@ -48,3 +49,13 @@ def test_shipped_weights_suit_every_engine() -> None:
         assert config["hidden_size"] % 32 == 0
         assert config["hidden_size"] // config["num_attention_heads"] % 32 == 0
         assert config["dtype"] == "float16"
+
+
+def test_sizes_are_those_that_the_page_offers_for_a_processor() -> None:
+    """S1.3: one architecture in three sizes; what `make starter SIZE=small` makes is what the preset «Small» makes."""
+    offered = {preset.name: preset.settings for preset in PRESETS if preset.device == "cpu"}
+    assert set(SIZES) == set(offered)
+    for name, recipe in SIZES.items():
+        shape = {key.partition(".")[2]: value for key, value in offered[name].items() if key.startswith("architecture.")}
+        assert recipe.architecture.model_dump(include=set(shape)) == shape
+    assert SIZES["tiny"] == STARTER
