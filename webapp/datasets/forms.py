@@ -36,6 +36,7 @@ FORMATS = [
     ("labelu", "LabelU"),
     ("parquet", "Parquet"),
     ("webdataset", "WebDataset"),
+    ("document", _("Document (PDF, DOCX, EPUB, HTML)")),
 ]
 ENCODINGS = [("auto", _("Recognise it")), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "GB18030")]
 LANGUAGES = [("", _("Recognise it")), ("zh", _("Chinese")), ("en", _("English"))]

@@ -15,8 +15,29 @@ from workers.spec.errors import UserError
 MAX_RATIO = 25
 """How many times its size an archive may unpack to (and to SMALL_ARCHIVE in any case): text packs 3 to 20 times smaller."""
 MAX_MEMBERS = 500_000
+PREVIEW_DIRECTORY = 8 << 20
+"""Bytes of an archive's table of contents that a preview reads: some 80,000 files."""
+PREVIEW_UNPACKED = 64 << 20
+"""Bytes of a member that a preview unpacks where it must be whole to be read."""
 _HIDDEN = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 _ENCRYPTED, _IS_UTF8 = 0x1, 0x800
+
+
+def too_large_to_show(name: str) -> UserError:
+    return UserError(
+        "dataset.too_large_to_show",
+        "{file} is too large to be looked into while you wait; import it: the job shows its progress and what it cannot read.",
+        file=name,
+    )
+
+
+def _directory_bytes(path: Path) -> int:
+    """The size of the table of contents as the end of the archive gives it; huge for one that needs 64 bits (APPNOTE 4.3.16)."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 16) - 22))
+        tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    return int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
 
 
 def is_zip(path: Path) -> bool:
@@ -27,8 +48,11 @@ def is_zip(path: Path) -> bool:
 class Archive:
     """The members of a ZIP file that can be trusted, by their names; `problems` tells of the others."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, is_preview: bool = False) -> None:
+        """`is_preview`: somebody waits for it, so what would take long is refused."""
+        self.path, self.is_preview = path, is_preview
+        if is_preview and _directory_bytes(path) > PREVIEW_DIRECTORY:
+            raise too_large_to_show(path.name)
         self.problems: list[Problem] = []
         self._by_base: dict[str, list[str]] | None = None
         try:

@@ -1,6 +1,7 @@
 """From an uploaded file to canonical records: recognise, read row by row, refuse bad rows one by one."""
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from workers.spec.record import Facets, Record
 
 __all__ = ["Imported", "Importer", "Settings", "error_row", "preview"]
 
+PREVIEW_SECONDS = 4.0
+"""After so long a preview shows what it has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -38,7 +42,7 @@ class Importer:
 
     def __init__(self, path: Path, name: str, settings: Settings, media_folder: Path | None = None) -> None:
         self.settings = settings
-        self.reading: Reading = open_reading(path, name, settings)
+        self.reading: Reading = open_reading(path, name, settings, is_preview=media_folder is None)
         self._sink = MediaSink(media_folder)
         self._attacher = Attacher(self.reading.archive, self._sink)
         given_facets = (("language", settings.language), ("licence", settings.licence), ("domain", settings.domain))
@@ -222,9 +226,10 @@ def preview(path: Path, format: str = "auto", limit: int = 20, *, name: str | No
     importer = Importer(path, name or path.name, Settings(format=format, encoding=encoding, mapping=mapping or {}))
     records: list[dict[str, Any]] = []
     errors: list[dict[str, Any]] = []
-    whole = True
+    whole, end = True, time.monotonic() + PREVIEW_SECONDS
     for item in importer:
-        if len(records) >= limit or len(errors) >= limit:
+        late = bool(records or errors) and time.monotonic() > end
+        if late or len(records) >= limit or len(errors) >= limit:
             whole = False
             break
         if isinstance(item, Problem):

@@ -22,7 +22,7 @@ KINDS = {
     **dict.fromkeys((".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac"), "audio"),
     **dict.fromkeys((".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v"), "video"),
 }
-DOCUMENTS = (".pdf", ".docx", ".html", ".htm")
+DOCUMENTS = (".pdf", ".docx", ".epub", ".html", ".htm")
 """Kept as files; the processing of a version turns them into text."""
 _CHUNK = 1 << 20
 _QUARTER_TURNS = (5, 6, 7, 8)

@@ -9,7 +9,7 @@ from workers.spec.base import Spec
 SourceFormat = Literal[
     "auto", "jsonl", "json", "csv", "tsv", "text", "alpaca", "sharegpt", "openai", "preference", "kto", "ranking",
     "moss", "guanaco", "labelllm", "wanjuan", "coco", "voc", "yolo", "labelme", "asr", "folder", "conll", "labelstudio",
-    "labelu", "parquet", "webdataset",
+    "labelu", "parquet", "webdataset", "document",
 ]  # fmt: skip
 
 SourceEncoding = Literal["auto", "utf-8", "utf-16", "gb18030"]

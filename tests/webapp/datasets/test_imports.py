@@ -11,6 +11,7 @@ from django.conf import settings
 from django.test import Client
 
 from tests.webapp.datasets.uploading import LABELLED, import_file, post, send
+from tests.workers.data.processing.test_documents import pdf
 from webapp.accounts.models import User, Workspace
 from webapp.datasets import building
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, Upload, VersionState
@@ -123,6 +124,19 @@ def test_preview_stores_nothing(alice_client: Client, workspace: Workspace) -> N
     assert [record["label"] for record in shown["records"]] == ["card", "transfer", "cash"]
     assert not Dataset.objects.exists()
     assert not DatasetVersion.objects.exists()
+
+
+def test_document_alone_is_looked_at_and_imported(alice_client: Client, workspace: Workspace) -> None:
+    """S6.1: a PDF needs no archive around it; its words are searched, its pages counted, its file kept."""
+    upload = send(alice_client, workspace.slug, "bridge.pdf", pdf("The old bridge", "Page two"))
+    shown = alice_client.get(f"/w/{workspace.slug}/data/import/?upload={upload}").content.decode()
+    assert "The old bridge" in shown
+    assert not DatasetVersion.objects.exists()
+    version = import_file(alice_client, workspace.slug, "bridge.pdf", pdf("The old bridge", "Page two"))
+    [found] = alice_client.get(f"/api/v1/versions/{version.pk}/records?q=bridge").json()["items"]
+    assert found["data"]["extra"] == {"pages": 2, "paragraphs": 2}
+    [file] = found["data"]["media"]
+    assert alice_client.get(f"/w/{workspace.slug}/data/versions/{version.pk}/media/{file['sha256']}").status_code == 200
 
 
 @pytest.mark.parametrize("content", [b" \n ", b"\x1f\x8b\x08broken", b'{"text": '])

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from workers.data.archive import Archive
+from workers.data.archive import PREVIEW_UNPACKED, Archive, too_large_to_show
 from workers.data.formats import find_shape
 from workers.data.formats.base import Problem, Row
 from workers.data.formats.columns import Columns, guess
@@ -202,10 +202,18 @@ def _class_names(metadata: bytes | None) -> dict[str, list[str]]:
     }
 
 
+_STREAM_START = b"\xff\xff\xff\xff"
+"""How Arrow's stream format begins, in which Hugging Face's `datasets` stores its tables: a message, and no file mark."""
+
+
 def open_member(archive: Archive, name: str, settings: Settings) -> TableReading:
-    """Unpacked to a temporary file, because its end must be read first."""
+    """Unpacked to a temporary file, because its end must be read first; a preview reads what can be read as a stream so."""
 
     def unpacked() -> IO[bytes]:
+        if archive.is_preview and archive.size(name) > PREVIEW_UNPACKED:
+            if archive.head(name, 8).startswith(_STREAM_START):
+                return archive.open(name)
+            raise too_large_to_show(name)
         file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by the reading)
         with archive.open(name) as member:
             shutil.copyfileobj(member, file, 1 << 20)

@@ -40,8 +40,8 @@ class Reader:
         self.seconds = seconds
         self._child: subprocess.Popen[bytes] | None = None
 
-    def ask(self, **asked: Any) -> dict[str, str]:
-        """{"text"} or {"error": code}; `too_slow` and `broken` stand for a child that had to be ended or died."""
+    def ask(self, **asked: Any) -> dict[str, Any]:
+        """{"text", …counts} or {"error": code}; `too_slow` and `broken` stand for a child that had to be ended or died."""
         child = self._child or self._start()
         assert child.stdin
         try:
@@ -53,7 +53,7 @@ class Reader:
         if line is None or not line.endswith(b"\n"):
             self.close()
             return {"error": "too_slow" if line is None else "broken"}
-        found: dict[str, str] = json.loads(line)
+        found: dict[str, Any] = json.loads(line)
         return found
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -132,7 +132,7 @@ class Extraction(RecordStage):
             if item.get("kind") != "file":
                 continue
             answer = self._read(item)
-            if "text" in answer:
+            if "text" in answer and answer["text"] not in (record.get("text") or ""):  # an import may have read it already
                 found.append(answer["text"])
             error = error or answer.get("error", "")
         if not found:
@@ -144,7 +144,7 @@ class Extraction(RecordStage):
         record = {**record, "text": text}
         return Outcome(record if source or not name else with_facet(record, "source", name), "file")
 
-    def _read(self, item: dict[str, Any]) -> dict[str, str]:
+    def _read(self, item: dict[str, Any]) -> dict[str, Any]:
         path = self.media.path(str(item.get("sha256") or "")) if self.media else None
         if path is None:
             return {"error": "missing"}

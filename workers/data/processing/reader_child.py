@@ -17,12 +17,15 @@ from workers.program import die_with_parent
 MEMORY = 2 << 30
 
 
-def answer(asked: dict[str, Any]) -> dict[str, str]:
+def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    """{"text", …counts of a file's parts} or {"error": code}."""
     try:
         if "html" in asked:
             return {"text": html_to_text(asked["html"], main_text=asked["main_text"])[:MAX_TEXT]}
         path = Path(asked["path"])
-        return {"text": read_document(path, main_text=asked["main_text"], maximum_pages=asked["maximum_pages"])}
+        found = read_document(path, main_text=asked["main_text"], maximum_pages=asked["maximum_pages"])
+        counts = {"pages": found.pages, "chapters": found.chapters, "paragraphs": found.paragraphs}
+        return {"text": found.text, **{name: count for name, count in counts.items() if count is not None}}
     except Unreadable as error:
         return {"error": str(error)}
     except MemoryError:
