@@ -13,6 +13,7 @@ from webapp.datasets.schemas import VersionOut
 from webapp.labeling import exports, queries, services
 from webapp.labeling.access import access_project
 from webapp.labeling.flow_api import router as flow_router
+from webapp.labeling.learning.api import router as learning_router
 from webapp.labeling.models import Annotation
 from webapp.labeling.presets import described, fitting_presets, make_schema, preset_for
 from webapp.labeling.schemas import (
@@ -35,6 +36,7 @@ from webapp.labeling.work import queue, submitting
 
 router = Router()
 router.add_router("", flow_router)
+router.add_router("", learning_router)
 
 
 @router.get("/workspaces/{slug}/label-projects", response=ProjectList, by_alias=True)

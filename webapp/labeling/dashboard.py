@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from webapp.core.charts import PALETTE, figure
-from webapp.labeling.models import Contribution, DailyCount, LabelProject, Task
+from webapp.labeling.models import Contribution, DailyCount, LabelProject, PredictionSource, Task
 from webapp.labeling.quality import adjudicating, reviewing
 
 DAYS = 30
@@ -33,6 +33,13 @@ def numbers(project: LabelProject) -> dict[str, Any]:
         "waiting_review": reviewing.waiting(project),
         "disputed": adjudicating.waiting(project),
     }
+
+
+def saving(project: LabelProject) -> dict[str, Any]:
+    """What proposals saved in key presses, over all models that helped."""
+    keys = PredictionSource.objects.filter(project=project).aggregate(without=Sum("keys_without"), spent=Sum("keys_with"))
+    without, spent = keys["without"] or 0, keys["spent"] or 0
+    return {"saved": without - spent, "without": without, "share": (without - spent) / without if without else None}
 
 
 def _slots_left(project: LabelProject) -> int:

@@ -114,9 +114,12 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def create_labelled_version(*, user: User, project_id: int, dataset_name: str = "") -> DatasetVersion:
+def create_labelled_version(
+    *, user: User, project_id: int, dataset_name: str = "", held_out: int = 0, note: Mapping[str, Any] | None = None
+) -> DatasetVersion:
     """The answered records as a new immutable version, descended from the version that was labelled.
 
+    `held_out` percent of them, always the same ones, are left out; `note` is kept in its recipe.
     It goes into the dataset of this name, made when missing: by default «<project> · labels». A large one is made by a job.
     """
     project = access_project(user, project_id, role=Role.MANAGER)
@@ -129,15 +132,15 @@ def create_labelled_version(*, user: User, project_id: int, dataset_name: str = 
         user=user,
         dataset_id=dataset.pk,
         source=SOURCE,
-        parameters={"project": project.pk},
+        parameters={"project": project.pk, "held_out": held_out},
         expected=project.annotation_count,
         origin=project.name,
         parent=project.version,
-        recipe={"label_project": project.pk, "annotations": project.annotation_count},
+        recipe={"label_project": project.pk, "annotations": project.annotation_count, **(note or {})},
     )
 
 
 def source_records(parameters: Mapping[str, Any]) -> Iterable[Record]:
     """The labelled records of a project, for the job that stores them."""
     project = LabelProject.objects.filter(pk=parameters["project"]).first()
-    return labelled_records(project) if project else ()
+    return labelled_records(project, held_out=int(parameters.get("held_out", 0))) if project else ()

@@ -16,7 +16,7 @@ from webapp.core.errors import NotFound, UserError
 from webapp.datasets.requests import MemberRequest
 from webapp.labeling import dashboard, people, predicting, prelabeling, queries, webhooks
 from webapp.labeling.access import access_task, role_in
-from webapp.labeling.models import LabelProject, PredictionSource
+from webapp.labeling.models import Annotation, LabelProject, PredictionSource
 from webapp.labeling.quality import adjudicating, gold, reporting, reviewing
 from webapp.labeling.quality.reporting import FIGURE_NAMES
 from webapp.labeling.views import frame, project_of
@@ -96,6 +96,20 @@ def gold_make(request: MemberRequest, workspace: Workspace, project_id: int) -> 
     return redirect("label_people", workspace.slug, project.pk)
 
 
+@require_POST
+@workspace_page()
+def task_gold(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
+    """Make the record of one annotation a gold question with just this answer, or an ordinary one again."""
+    project = project_of(request, workspace, project_id, Role.REVIEWER)
+    found = Annotation.objects.filter(pk=_number(request, "annotation"), project=project, is_current=True).first()
+    if found is None:
+        raise NotFound
+    is_made = request.POST.get("gold") == "1"
+    gold.set_gold(user=request.user, task_id=found.task_id, value=found.value if is_made else None)
+    messages.success(request, _("This is a gold question now.") if is_made else _("This is an ordinary record again."))
+    return redirect("label_project", workspace.slug, project.pk)
+
+
 @require_safe
 @workspace_page()
 def review_page(request: MemberRequest, workspace: Workspace, project_id: int) -> HttpResponse:
@@ -150,6 +164,7 @@ def dashboard_page(request: MemberRequest, workspace: Workspace, project_id: int
     context = {
         **_frame(request, project, "dashboard"),
         "numbers": dashboard.numbers(project),
+        "saving": dashboard.saving(project),
         "counted": [field for field in project.schema["fields"] if field["type"] in queries.COUNTED],
         "deployments": usable_deployments(request.user).filter(workspace=workspace, health=Health.READY).order_by("name"),
         "sources": PredictionSource.objects.filter(project=project).order_by("-pk")[:20],

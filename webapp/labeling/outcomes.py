@@ -73,10 +73,15 @@ def agreed_answer(field: dict[str, Any], values: Sequence[Any]) -> Any:
     return values[-1]
 
 
-def labelled_records(project: LabelProject) -> Iterable[Record]:
-    """The records that somebody has answered, with the answers in their places."""
+def is_held_out(task: Task, percent: int) -> bool:
+    """Whether a task belongs to the share that is not learnt from: the same ones every time, spread over the project."""
+    return task.position * 37 % 100 < percent
+
+
+def labelled_records(project: LabelProject, *, held_out: int = 0) -> Iterable[Record]:
+    """The records that somebody has answered, with the answers in their places, without `held_out` percent of them."""
     for task, answers in task_outcomes(project):
-        if answers is not None:
+        if answers is not None and not is_held_out(task, held_out):
             yield Record.model_validate(apply_answers(project.schema, task.data, answers))
 
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, IntegerField, OuterRef, Subquery
+from django.db.models.functions import Cast, Round
 
 from webapp.accounts.models import Role, User
 from webapp.accounts.services import record_audit
 from webapp.core.errors import UserError
 from webapp.datasets.words import clean
 from webapp.labeling.access import access_project
+from webapp.labeling.learning.effort import TURN_DOWN, keys_for
 from webapp.labeling.models import Annotation, Contribution, Help, LabelProject, Prediction, PredictionSource, Task
 from webapp.labeling.schema import checked_value
 
@@ -54,7 +56,15 @@ def note_help(project: LabelProject, stored: Annotation, prediction: int | None)
     stored.prediction, stored.help = used, help_
     Annotation.objects.filter(pk=stored.pk).update(prediction=used, help=help_)
     if stored.revision == 1:
-        PredictionSource.objects.filter(pk=used.source_id).update(**{help_.value: F(help_.value) + 1})
+        data = stored.task.data
+        without = keys_for(project.schema, data, stored.value)
+        begun = None if help_ == Help.REJECTED else used.value
+        keys = keys_for(project.schema, data, stored.value, begun)
+        PredictionSource.objects.filter(pk=used.source_id).update(
+            **{help_.value: F(help_.value) + 1},
+            keys_without=F("keys_without") + without,
+            keys_with=F("keys_with") + keys + (TURN_DOWN if help_ == Help.REJECTED else 0),
+        )
 
 
 def add_predictions(*, user: User, project_id: int, model: str, predictions: Iterable[Proposed]) -> tuple[int, list[str]]:
@@ -135,13 +145,14 @@ def reorder(project: LabelProject) -> int:
     source = PredictionSource.objects.filter(project=project).order_by("-pk").first()
     if source is None:
         raise UserError("label.no_predictions", "No model has proposed anything here yet; let one do so first.", status=409)
-    placed, last = 0, 0
-    scored = Prediction.objects.filter(source=source, score__isnull=False, task__open_slots__gt=0).order_by("pk")
-    while chunk := list(scored.filter(pk__gt=last).values_list("pk", "task_id", "score")[:CHUNK]):
-        last = chunk[-1][0]
-        rows = [Task(pk=task, priority=round((1 - (score or 0)) * PRIORITY_RANGE)) for _, task, score in chunk]
-        with transaction.atomic():
-            Task.objects.bulk_update(rows, ["priority"], batch_size=CHUNK)
-        placed += len(chunk)
+    placed = 0
+    scored = Prediction.objects.filter(source=source, score__isnull=False, task__open_slots__gt=0)
+    doubt = Prediction.objects.filter(source=source, task=OuterRef("pk")).values(
+        doubt=Cast(Round((1.0 - F("score")) * PRIORITY_RANGE), IntegerField())
+    )[:1]
+    first = 0
+    while ids := list(scored.filter(task__gte=first).order_by("task").values_list("task", flat=True)[:CHUNK]):
+        placed += Task.objects.filter(pk__in=ids).update(priority=Subquery(doubt))
+        first = ids[-1] + 1
     Contribution.objects.filter(project=project).update(cursor_priority=None, cursor_position=None)
     return placed

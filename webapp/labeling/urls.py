@@ -3,6 +3,7 @@
 from django.urls import path
 
 from webapp.labeling import flow_views, views
+from webapp.labeling.learning import views as learning_views
 
 urlpatterns = [
     path("", views.project_list, name="labeling"),
@@ -29,6 +30,12 @@ urlpatterns = [
     path("<int:project_id>/dashboard/", flow_views.dashboard_page, name="label_dashboard"),
     path("<int:project_id>/dashboard/<str:name>/", flow_views.dashboard_figure, name="label_dashboard_figure"),
     path("<int:project_id>/prelabel/", flow_views.prelabel_start, name="label_prelabel"),
+    path("<int:project_id>/learning/", learning_views.learning_page, name="label_learning"),
+    path("<int:project_id>/learning/start/", learning_views.round_start, name="label_learn"),
+    path("<int:project_id>/learning/plan/", learning_views.plan_set, name="label_learn_plan"),
+    path("<int:project_id>/learning/cancel/", learning_views.round_cancel, name="label_learn_cancel"),
+    path("<int:project_id>/learning/accuracy/", learning_views.accuracy_figure, name="label_learning_accuracy"),
+    path("<int:project_id>/gold/task/", flow_views.task_gold, name="label_task_gold"),
     path("<int:project_id>/webhooks/", flow_views.webhooks_page, name="label_webhooks"),
     path("<int:project_id>/webhooks/add/", flow_views.webhook_add, name="label_webhook_add"),
     path("<int:project_id>/webhooks/delete/", flow_views.webhook_delete, name="label_webhook_delete"),

@@ -19,6 +19,7 @@ from webapp.datasets.queries import ready_versions
 from webapp.datasets.requests import MemberRequest
 from webapp.labeling import exports, forms, queries, services
 from webapp.labeling.access import access_project, role_in, sees_everybody
+from webapp.labeling.learning.showing import learning_context
 from webapp.labeling.models import LabelProject
 from webapp.labeling.wording import described_fields
 
@@ -117,6 +118,8 @@ def project_page(request: MemberRequest, workspace: Workspace, project_id: int) 
     }
     if request.headers.get("HX-Request"):
         return render(request, "labeling/_progress.html", {"workspace": workspace, **context})
+    if context["may_review"]:
+        context.update(learning_context(project, context["may_manage"]))
     forms_ = {
         "form": forms.ProjectForm(initial={"name": project.name, "instructions": project.instructions}),
         "flow_form": forms.FlowForm(initial=forms.FlowForm.initial_of(project), auto_id="flow_%s"),

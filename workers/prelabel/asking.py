@@ -50,6 +50,14 @@ def messages_for(field: Mapping[str, Any], data: Mapping[str, Any]) -> list[Mess
     return [{"role": "user", "content": f"{record_words(data)}\n\n{told}"}]
 
 
+def learnt_messages(field: Mapping[str, Any], data: Mapping[str, Any]) -> list[Message]:
+    """As a model saw the record when it was trained on the labels: the conversation before its answer, or the text alone."""
+    turns = [{"role": turn["role"], "content": turn.get("content") or ""} for turn in data.get("messages") or []]
+    while turns and turns[-1]["role"] == "assistant":
+        turns.pop()
+    return turns or [{"role": "user", "content": str(data.get("text") or "")}]
+
+
 def _limits(field: Mapping[str, Any]) -> str:
     low, high = field.get("min"), field.get("max")
     return f" from {low} to {high}" if low is not None and high is not None else ""
@@ -65,8 +73,10 @@ def options_of(field: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(choice["value"], choice.get("label") or choice["value"]) for choice in field["choices"]]
 
 
-def constraint(field: Mapping[str, Any]) -> dict[str, Any]:
-    """What the request adds: few tokens and their probabilities for choices and figures."""
+def constraint(field: Mapping[str, Any], *, learnt: bool = False) -> dict[str, Any]:
+    """What the request adds: few tokens and their probabilities for choices and figures; `learnt`: the label is written out."""
+    if learnt and field["type"] == "choice":
+        return {"max_tokens": 64, "logprobs": True}
     if options_of(field):
         return {"max_tokens": 8, "logprobs": True, "top_logprobs": 20}
     return {"max_tokens": 12} if field["type"] in {"rating", "number"} else {"logprobs": True}
@@ -98,17 +108,18 @@ def certainty(tokens: Sequence[Mapping[str, Any]]) -> float | None:
 def _chosen(field: Mapping[str, Any], words: str, tokens: Sequence[Mapping[str, Any]]) -> tuple[Any, float | None]:
     options = options_of(field)
     values = [value for value, _ in options] or [choice["value"] for choice in field["choices"]]
-    shares = _letter_shares(tokens, len(options))
+    said = words.strip(" .\"'").casefold()
+    exact = [value for value in values if value.casefold() == said and len(said) > 1]
+    shares = {} if exact else _letter_shares(tokens, len(options))
     if shares:
         best = max(shares, key=lambda index: shares[index])
         return _plural(field, values[best]), shares[best]
     letter = re.match(r"\W*([A-Za-z])(?![A-Za-z])", words)
-    index = LETTERS.find(letter.group(1).upper()) if letter else -1
+    index = LETTERS.find(letter.group(1).upper()) if letter and not exact else -1
     if 0 <= index < len(options):
         return _plural(field, values[index]), None
-    said = words.strip(" .\"'").casefold()
-    named = [value for value in values if value.casefold() == said] or [value for value in values if value.casefold() in said]
-    return (_plural(field, max(named, key=len)) if named else None), None
+    named = exact or [value for value in values if value.casefold() in said]
+    return (_plural(field, max(named, key=len)), certainty(tokens)) if named else (None, None)
 
 
 def _plural(field: Mapping[str, Any], value: str) -> Any:

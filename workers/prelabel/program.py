@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.evaluate.endpoint import Endpoint, RequestRefused
-from workers.prelabel.asking import ASKABLE, constraint, messages_for, read_answer
+from workers.prelabel.asking import ASKABLE, constraint, learnt_messages, messages_for, read_answer
 from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.prelabel import PrelabelSpec
@@ -88,9 +88,10 @@ async def _predict(endpoint: Endpoint, spec: PrelabelSpec, fields: list[dict[str
     """One line: the answers, and how sure the model is of the least sure one. A refused question has no answer."""
     answers, scores = [], []
     for field in fields:
-        body = {"messages": messages_for(field, task["data"]), "max_tokens": spec.max_new_tokens, "temperature": 0}
+        ask = learnt_messages if spec.wording == "learnt" else messages_for
+        body = {"messages": ask(field, task["data"]), "max_tokens": spec.max_new_tokens, "temperature": 0}
         try:
-            content = await _complete(endpoint, body, constraint(field))
+            content = await _complete(endpoint, body, constraint(field, learnt=spec.wording == "learnt"))
         except RequestRefused:
             continue
         choices = content.get("choices") or [{}]

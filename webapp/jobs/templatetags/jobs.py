@@ -21,6 +21,7 @@ PHASES = {
     "training": noop("Learning"),
     "asking": noop("Asking the questions"),
     "checking": noop("Checking"),
+    "scoring": noop("Scoring"),
     "downloading": noop("Downloading"),
     "copying": noop("Copying"),
     "merging": noop("Merging"),

@@ -99,7 +99,11 @@ class Assignment(models.Model):
 
 
 class PredictionSource(models.Model):
-    """A version of a model that proposed answers in a project, and what people made of them."""
+    """A version of a model that proposed answers in a project, and what people made of them.
+
+    `keys_without`: key presses that the submitted answers cost from nothing, `keys_with`: that they cost with the proposals
+    (estimated from the keys of the label page, see `learning.effort`).
+    """
 
     project = models.ForeignKey(LabelProject, on_delete=models.CASCADE, related_name="prediction_sources")
     name = models.CharField(max_length=120)
@@ -107,6 +111,8 @@ class PredictionSource(models.Model):
     accepted = models.PositiveBigIntegerField(default=0)
     edited = models.PositiveBigIntegerField(default=0)
     rejected = models.PositiveBigIntegerField(default=0)
+    keys_without = models.PositiveBigIntegerField(default=0, db_default=0)
+    keys_with = models.PositiveBigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -114,6 +120,15 @@ class PredictionSource(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def saved(self) -> int:
+        """Key presses; below zero where wrong proposals cost more than they helped."""
+        return self.keys_without - self.keys_with
+
+    @property
+    def saved_share(self) -> float | None:
+        return self.saved / self.keys_without if self.keys_without else None
 
 
 class Prediction(models.Model):
