@@ -3,13 +3,17 @@
 For both databases; values only ever travel as parameters. Everything that runs less often is written with querysets.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 
 Found = TypeVar("Found", bound=Model)
+_writers = threading.Lock()
 
 
 def rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -29,6 +33,19 @@ def change(statement: str, *values: Any) -> int:
 def first(model: type[Found], statement: str, *values: Any) -> Found | None:
     """The first row as an object; columns that the statement leaves out are fetched when they are asked for."""
     return next(iter(model._default_manager.raw(statement, _adapted(values))), None)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """A transaction. With SQLite the threads of this process queue for it here, where the next one is woken at once: inside
+    the database each sleeps for a while, looks again, and sleeps longer.
+    """
+    if connection.features.has_select_for_update or connection.in_atomic_block:
+        with transaction.atomic():
+            yield
+        return
+    with _writers, transaction.atomic():
+        yield
 
 
 def locking(statement: str, lock: str = " FOR UPDATE") -> str:

@@ -18,7 +18,7 @@ from webapp.core.errors import NotFound, UserError
 from webapp.labeling.access import PROJECT, access_project, access_task
 from webapp.labeling.models import Annotation, Contribution, Draft, LabelProject, Prediction, Review, ReviewState, Task, TaskLease
 from webapp.labeling.predicting import predictions_for
-from webapp.labeling.statements import change, first
+from webapp.labeling.statements import change, first, writing
 from webapp.labeling.work.searching import Found, find, free_slots, locks_rows, reopen
 from webapp.labeling.work.showing import data_for_page
 
@@ -97,7 +97,7 @@ def turn_after(stored: Annotation, user: User) -> Turn:
 def turn_in(project: LabelProject, user: User) -> Turn:
     if not project.is_open:
         raise UserError("label.closed", "“{name}” is closed; ask a manager to open it again.", status=409, name=project.name)
-    with transaction.atomic():
+    with writing():
         contribution = own_contribution(project, user)
         lease = _held(project, user)
         if lease is None and contribution.is_paused:

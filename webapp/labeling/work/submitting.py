@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 
 from webapp.accounts.models import Role, User
@@ -14,7 +14,7 @@ from webapp.labeling.access import access_project, access_task
 from webapp.labeling.models import Annotation, Assignment, Contribution, Draft, Task
 from webapp.labeling.quality import agreeing, gold, reviewing
 from webapp.labeling.schema import checked_value
-from webapp.labeling.statements import change, first, locking
+from webapp.labeling.statements import change, first, locking, writing
 from webapp.labeling.work import counting
 from webapp.labeling.work.counting import move_slots
 from webapp.labeling.work.queue import Turn, own_contribution
@@ -68,7 +68,7 @@ def submit(
     lead = None if lead_time_ms is None else max(0, min(lead_time_ms, LONGEST_LEAD_MS))
     answer = Answer(checked, skipped, key, lead, revision, prediction)
     try:
-        with transaction.atomic():
+        with writing():
             return _store(task, user, answer)
     except IntegrityError:
         # The same key came twice at the same moment: the other one has been stored.
