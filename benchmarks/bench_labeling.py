@@ -2,20 +2,23 @@
 
 `python -m benchmarks.bench_labeling [tasks …]` (default 100000) prints a JSON line for each figure with its goal, and beside
 it what Label Studio 1.23 took on a machine with two cores. Requests go through the whole application (middleware, session,
-access, JSON) in this process; only the socket is missing.
+access, JSON) in this process; only the socket is missing. `--served` measures the running product (`manage.py up`) over HTTP
+instead, with an import while people submit; `--label-studio PATH/bin/label-studio` does the same with an installed Label
+Studio beside it and prints the ratios.
 """
 
+import argparse
 import itertools
 import json
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 ROUNDS = 200
@@ -240,7 +243,41 @@ def measure(tasks: int) -> None:
     bench.export(three)
 
 
+def served(sizes: list[int], label_studio: Path | None) -> None:
+    from benchmarks.labelling.label_studio import LabelStudio
+    from benchmarks.labelling.people import Side
+    from benchmarks.labelling.served import compare
+    from benchmarks.labelling.served import measure as measure_side
+    from benchmarks.labelling.shuyuan import Shuyuan
+
+    for tasks in sizes:
+        found = []
+        with tempfile.TemporaryDirectory(prefix="shuyuan-bench-") as folder:
+            sides: list[Side] = [Shuyuan(Path(folder))]
+            sides += [LabelStudio(label_studio, Path(folder))] if label_studio else []
+            for side in sides:
+                side.start()
+                try:
+                    found.append(measure_side(side, tasks))
+                finally:
+                    side.stop()
+        if len(found) == 2:
+            compare(*found)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", type=int, default=[100_000])
+    parser.add_argument("--served", action="store_true", help="the running product over HTTP")
+    parser.add_argument("--label-studio", type=Path, help="an installed label-studio, to measure the same on it")
+    arguments = parser.parse_args()
+    if arguments.served or arguments.label_studio:
+        served(arguments.tasks, arguments.label_studio)
+    else:
+        inside(arguments.tasks)
+
+
+def inside(sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory(prefix="shuyuan-bench-") as folder:
         os.environ["SHUYUAN_DATA"] = folder
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
@@ -252,7 +289,7 @@ def main() -> None:
 
         settings.ALLOWED_HOSTS = ["testserver", "127.0.0.1"]
         call_command("migrate", verbosity=0)
-        for tasks in [int(argument) for argument in sys.argv[1:]] or [100_000]:
+        for tasks in sizes:
             measure(tasks)
 
 
