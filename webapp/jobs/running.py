@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.04
 WISH_SECONDS = 0.25
 
+CANCEL_SECONDS = 3.0
+"""Most grace of a cancelled program: with it the whole group is gone within five seconds."""
 shutting_down = threading.Event()
 """Set when this worker is told to end: programs save their state and their jobs go back to the queue."""
 
@@ -134,8 +136,12 @@ def write_run_file(job: Job, kind: JobKind) -> Path:
 
 
 def watch(job: Job, child: Child, *, lost: threading.Event) -> int:
-    """Pump until the program ends; pass on cancel and pause: TERM at once, KILL after the grace period."""
+    """Pump until the program ends; pass on cancel and pause: TERM at once, KILL after the grace period.
+
+    What is cancelled saves nothing that somebody waits for, so its grace is short.
+    """
     asked_at: float | None = None
+    grace: float = settings.CANCEL_GRACE_SECONDS
     next_look = 0.0
     while (code := child.poll()) is None:
         pump(job)
@@ -147,7 +153,9 @@ def watch(job: Job, child: Child, *, lost: threading.Event) -> int:
             if asked_at is None and (shutting_down.is_set() or read_wish(job)):
                 child.signal(signal.SIGTERM)
                 asked_at = now
-        if asked_at is not None and now - asked_at > settings.CANCEL_GRACE_SECONDS:
+                if job.wish == Wish.CANCEL:
+                    grace = min(grace, CANCEL_SECONDS)
+        if asked_at is not None and now - asked_at > grace:
             child.kill()
         time.sleep(POLL_SECONDS)
     return code

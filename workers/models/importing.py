@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from workers.models import sentence_pieces
 from workers.models.folder import BUFFER, check_folder, inspect, is_kept
 from workers.models.hub import download
 from workers.models.internlm2 import convert, is_internlm2
@@ -22,6 +23,7 @@ def run(program: Program) -> Mapping[str, Any]:
     if not target.is_dir():
         _fill(program, spec, staging)
         program.phase("checking")
+        sentence_pieces.convert(staging)
         if is_internlm2(staging):
             converted = program.run.output_dir / ".converted"
             convert(staging, converted)

@@ -17,8 +17,10 @@ from workers.program import Program, write_json
 from workers.spec.base import Spec
 from workers.spec.errors import UserError
 from workers.spec.run import RunFile
+from workers.spec.train import Parallel
 from workers.train.checkpoint import Checkpoint, CheckpointStore
 from workers.train.figures import weights_of
+from workers.train.fused import speed_up
 from workers.train.inputs import datasets_of
 from workers.train.loop import Loop
 from workers.train.machine import describe
@@ -73,6 +75,8 @@ class Session:
             choices["recompute"] = asked == "on" or (asked == "auto" and must_recompute(network.core, longest, self.device))
         if choices["recompute"]:
             network.recompute_activations()
+        if self.device.type == "cpu":
+            speed_up(network.core)
         if given.compile == "on":
             if self.device.type == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
                 raise UserError(
@@ -185,6 +189,8 @@ def parameter_count(core: PreTrainedModel) -> int:
 
 
 def run_digest(run: RunFile, spec: Spec) -> str:
-    """Names what is trained: kind, settings and data. A checkpoint belongs to exactly one."""
+    """Names what is trained: kind, settings and data. A checkpoint belongs to exactly one, however many processes share it."""
+    if "parallel" in type(spec).model_fields:
+        spec = spec.model_copy(update={"parallel": Parallel()})
     parts = [run.kind, spec.digest(), *(item.sha256 for item in datasets_of(run))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

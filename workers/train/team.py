@@ -191,8 +191,8 @@ def share_out(core: torch.nn.Module, parallel: Parallel, team: Team) -> None:
             processes=team.size,
             group=group,
         )
-    shape: tuple[int, ...] = (group,) if group == team.size else (team.size // group, group)
-    mesh = init_device_mesh(team.device.type, shape)
+    shape = {"part": group} if group == team.size else {"copy": team.size // group, "part": group}
+    mesh = init_device_mesh(team.device.type, tuple(shape.values()), mesh_dim_names=tuple(shape))
     for block in _blocks(core):
         shared = fully_shard(block, mesh=mesh, reshard_after_forward=parallel.shard == "zero3")
         shared.set_gradient_divide_factor(1.0)  # type: ignore[attr-defined]
@@ -205,6 +205,7 @@ def gather(core: torch.nn.Module) -> None:
 
     for module in core.modules():
         if isinstance(module, FSDPModule):
+            module.reshard()  # zero2 keeps the whole weights of the last look, which are not the model's own
             module.__class__ = type(module).__bases__[1]  # an ordinary block again, which can be cast and saved
         for name, item in list(module.named_parameters(recurse=False)):
             if is_shared_out(item):

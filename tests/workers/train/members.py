@@ -1,0 +1,84 @@
+"""Processes that share a run, forked from one that has torch already: each test of several processes costs a second or two.
+
+They run what torchrun would run (`workers.train` with its environment), and stop or die at a step instead of at a moment.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.workers.train import tiny
+from workers.program import Stopped
+from workers.spec.run import RunFile
+from workers.train.launch import member_file
+from workers.train.loop import Loop
+
+STOPPED = 75
+CLONE_NEWNET = 0x40000000
+PATIENCE = 300
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run_together(
+    run: tiny.Run,
+    size: int,
+    *,
+    stop_at: int | None = None,
+    die_at: int | None = None,
+    hosts: Sequence[tuple[str, Mapping[str, str]]] = (),
+) -> list[int | None]:
+    """Exit codes of `size` processes. `stop_at`: all stop after this step; `die_at`: the last one is killed after it;
+    `hosts`: for each process a network namespace and the environment there."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.workers.train.members", "workers.train.sft", "torch.distributed.fsdp"])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": str(size)}
+    path, members = run.file(), []
+    for rank in range(size):
+        name, own = hosts[rank] if hosts else ("", {})
+        environment = {**shared, **own, "RANK": str(rank), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "OMP_NUM_THREADS": "1"}
+        dies = die_at if rank == size - 1 else None
+        members.append(context.Process(target=_member, args=(path, environment, stop_at, dies, name)))
+    for member in members:
+        member.start()
+    for member in members:
+        member.join(PATIENCE)
+    return [member.exitcode for member in members]
+
+
+def _member(path: Path, environment: dict[str, str], stop_at: int | None, die_at: int | None, namespace: str) -> None:
+    from workers.program import Program
+    from workers.train.__main__ import train
+
+    os.environ.update(environment)
+    if namespace:
+        _enter(namespace)
+    original = Loop.step
+
+    def step(loop: Loop) -> None:
+        original(loop)
+        if loop.count.step == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        loop.program.should_stop = loop.count.step == stop_at
+
+    Loop.step = step  # type: ignore[method-assign]
+    try:
+        train(Program(RunFile.model_validate_json(member_file(path).read_text(encoding="utf-8"))))
+    except Stopped:
+        os._exit(STOPPED)
+
+
+def _enter(namespace: str) -> None:
+    """Move this process into a network namespace that `ip netns` made."""
+    library = ctypes.CDLL(None, use_errno=True)
+    with Path(f"/run/netns/{namespace}").open("rb") as file:
+        if library.setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
