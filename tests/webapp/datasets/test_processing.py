@@ -15,6 +15,7 @@ from webapp.core.errors import UserError
 from webapp.datasets import building, services
 from webapp.datasets.models import DatasetVersion, VersionState
 from webapp.datasets.processing import services as processing
+from webapp.datasets.processing import spot_checks
 from webapp.jobs.leases import ensure_slots
 from webapp.jobs.models import Job, State
 from webapp.jobs.running import run_next
@@ -264,3 +265,31 @@ def test_deleting_a_version_takes_its_report_along(alice_client: Client, version
     assert (kept / "dropped.jsonl").exists()
     assert alice_client.delete(f"/api/v1/versions/{made.pk}").status_code == 204
     assert not kept.exists()
+
+
+def test_spot_check_shows_where_in_the_funnel_it_stands(
+    alice: User, alice_client: Client, version: DatasetVersion, examination: DatasetVersion
+) -> None:
+    """S6.4: the sample before the pipeline is followed through the stages; each tells its precision with an interval."""
+    before = spot_checks.start_spot_check(user=alice, version_id=version.pk, size=5000)
+    for position in before.positions:
+        spot_checks.judge(user=alice, check_id=before.pk, position=position, good=position % 2 == 0, reason="wrong")
+    assert alice_client.get(f"/api/v1/versions/{version.pk}/spot-checks/funnel").json()["steps"] == []
+    made = run(alice_client, version, settings(examination))
+    found = alice_client.get(f"/api/v1/versions/{made.pk}/spot-checks/funnel").json()
+    assert (found["processed_version"], found["source_version"]) == (made.pk, version.pk)
+    assert [step["judged"] for step in found["steps"]] == [step["records"] for step in found["steps"]]
+    assert found["steps"][0]["judged"] == version.count
+    assert found["steps"][-1]["judged"] == made.count < version.count
+    kept = {record["id"] for record in lines(alice_client, f"/api/v1/versions/{made.pk}/download")}
+    good = sum(row.key in kept and row.position % 2 == 0 for row in version.records.all())
+    last = found["steps"][-1]
+    assert (last["good"], found["here"]["judged"]) == (good, 0)
+    assert last["low"] < last["precision"] < last["high"]
+    after = spot_checks.start_spot_check(user=alice, version_id=made.pk, size=3)
+    spot_checks.judge(user=alice, check_id=after.pk, position=after.positions[0], good=True)
+    for address in (f"/w/academy/data/versions/{made.pk}/spot-checks/", f"/w/academy/data/spot-checks/{after.pk}/"):
+        page = alice_client.get(address).content.decode()
+        assert f"/w/academy/data/versions/{made.pk}/processing/" in page
+        assert f"/w/academy/data/versions/{version.pk}/spot-checks/" in page
+        assert "1/1" in page

@@ -1,5 +1,6 @@
 """The API of processing and spot checks, below /api/v1/."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from webapp.datasets.access import access_version
 from webapp.datasets.models import SpotCheck, SpotJudgement
 from webapp.datasets.processing import reports, services, spot_checks
 from webapp.datasets.processing.forms import suggested
+from webapp.datasets.processing.spot_funnel import spot_funnel
 from webapp.datasets.requests import MemberRequest
 from webapp.datasets.schemas import In, VersionOut
 from workers.spec.processing import Stages
@@ -129,6 +131,20 @@ def list_spot_checks(request: MemberRequest, version_id: int, cursor: str | None
     page = spot_checks.list_spot_checks(user=request.user, version_id=version_id, cursor=cursor, limit=limit)
     standings = spot_checks.standings(page.items)
     return {"items": [SpotCheckOut.of(check, standings[check.pk]) for check in page.items], "next_cursor": page.next_cursor}
+
+
+@router.get("/versions/{version_id}/spot-checks/funnel")
+def get_spot_funnel(request: MemberRequest, version_id: int) -> dict[str, Any]:
+    """Where in the pipeline a version stands: records left after each stage, and the sampled precision of those left."""
+    funnel = spot_funnel(access_version(request.user, version_id))
+    if funnel is None:
+        return {"processed_version": None, "source_version": None, "steps": [], "here": None}
+    return {
+        "processed_version": funnel.made.pk,
+        "source_version": funnel.source.pk if funnel.source else None,
+        "steps": [asdict(step) for step in funnel.steps],
+        "here": asdict(funnel.here),
+    }
 
 
 @router.get("/spot-checks/{check_id}", response=SpotCheckOut)

@@ -13,6 +13,7 @@ from webapp.core.errors import NotFound
 from webapp.datasets.forms import checked
 from webapp.datasets.models import SpotCheck
 from webapp.datasets.processing import forms, spot_checks
+from webapp.datasets.processing.spot_funnel import spot_funnel
 from webapp.datasets.processing.views import version_here
 from webapp.datasets.processing.wording import BAD, bad_label
 from webapp.datasets.requests import MemberRequest
@@ -43,6 +44,7 @@ def spot_checks_of_version(request: MemberRequest, workspace: Workspace, version
         "dataset": version.dataset,
         "checks": [(check, standings[check.pk]) for check in found.items],
         "next_cursor": found.next_cursor,
+        "funnel": spot_funnel(version),
         "form": forms.SpotCheckForm(),
         "may_manage": may(request.user, workspace, Role.MANAGER),
     }
@@ -76,6 +78,7 @@ def spot_check(request: MemberRequest, workspace: Workspace, check_id: int) -> H
         context |= {"position": position, "number": position + 1, "record": spot_checks.record_of(check.version, position)}
     context |= {
         "dataset": check.version.dataset,
+        "funnel": spot_funnel(check.version),
         "bad": [(str(key), code, bad_label(code)) for key, code in enumerate(BAD, start=2)],
         "last": spot_checks.last_position(check, request.user),
         "may_judge": may(request.user, workspace, Role.ANNOTATOR),
