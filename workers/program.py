@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from workers.politeness import give_way
 from workers.spec.errors import UserError
 from workers.spec.run import RunFile
 
@@ -122,8 +123,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(EXIT_FAILED)
-    if os.environ.get("SHUYUAN_NICE"):
-        os.nice(int(os.environ["SHUYUAN_NICE"]))
+    give_way(int(os.environ.get("SHUYUAN_NICE") or 0))
 
 
 def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = None) -> None:
