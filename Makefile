@@ -91,10 +91,10 @@ fmt: .venv/dev.stamp
 bench: setup .venv/dev.stamp
 	@for script in benchmarks/bench_*.py; do echo "# $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
-# SIZE=small or medium: the same recipe in a larger shape, in a folder of its own; only the tiny one is shipped.
+# SIZE=small or medium: the same recipe in a larger shape, where models are imported from; only the tiny one is shipped.
 SIZE := tiny
 starter: setup
-	@$(BIN)/python -m workers.starter.build $(if $(filter tiny,$(SIZE)),workers/starter/weights,run/starter-$(SIZE)) --size $(SIZE)
+	@$(BIN)/python -m workers.starter.build $(if $(filter tiny,$(SIZE)),workers/starter/weights,$(DATA)/imports/starter-$(SIZE)) --size $(SIZE)
 
 test-gpu: setup .venv/dev.stamp
 	@$(BIN)/python -m pytest -m gpu $(TESTS)

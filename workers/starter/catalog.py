@@ -109,7 +109,10 @@ def _datasets() -> tuple[DemoData, ...]:
         DemoData(
             "new_policies",
             Name("新规定", "New policies"),
-            Name("客服模型还不知道的规定，用 LoRA 来教它。", "Rules that the shop assistant does not know: teach them by LoRA."),
+            Name(
+                "客服模型还不知道的规定，和一些不该忘的旧问答：用 LoRA 来教它。",
+                "Rules that the shop assistant does not know, and some that it should not forget: teach them by LoRA.",
+            ),
             "train",
             data.new_policies,
         ),

@@ -62,9 +62,14 @@ def unlabelled() -> list[Record]:
 
 
 def new_policies() -> list[Record]:
-    """Rules that the shipped tuned model does not know: an adapter (LoRA) learns them from these pairs in a minute."""
+    """Rules that the shipped tuned model does not know, and some pairs of `shop_train`, so that it forgets little: an adapter
+    (LoRA) learns them in a minute."""
     pairs = shop_pairs(recipe.DEMO_NEW_POLICIES, seed=recipe.SEED, held_out=False, intents=NEW_POLICIES)
-    return [shop_record(f"new-policy-{index:04d}", pair) for index, pair in enumerate(pairs)]
+    rng = random.Random(f"new-policies-{recipe.SEED}")
+    records = [shop_record(f"new-policy-{index:04d}", pair) for index, pair in enumerate(pairs)]
+    records += rng.sample(shop_train(), recipe.DEMO_REFRESHER)
+    rng.shuffle(records)
+    return records
 
 
 def new_policies_held_out() -> list[Record]:
