@@ -214,6 +214,7 @@ def evaluation_page(request: HttpRequest, workspace: Workspace, evaluation_id: i
         "suite": evaluation.suite,
         "summary": summary,
         "error": error_html(evaluation.error.get("template", ""), evaluation.error.get("params", {})),
+        "answered": any(entry.get("predicted") for _name, entry in labels),
         "labels": [(name, entry, entry["correct"] / entry["n"] if entry["n"] else None) for name, entry in labels],
         "others": others(evaluation),
         "may_manage": may(asker(request), workspace, Role.MANAGER),

@@ -129,6 +129,14 @@ function reachScrollers() {
   }
 }
 
+/** Tabs that do not fit are pushed sideways: the one that is open must be seen. */
+function showOpenTab() {
+  for (const tab of document.querySelectorAll(".nav-tabs .active")) {
+    const bar = tab.closest(".nav-tabs");
+    if (bar.scrollWidth > bar.clientWidth) bar.scrollLeft += tab.getBoundingClientRect().right - bar.getBoundingClientRect().right + tab.offsetWidth;
+  }
+}
+
 export function startComforts() {
   document.addEventListener("click", onClick);
   document.addEventListener("htmx:after:swap", refreshTimes);
@@ -143,4 +151,5 @@ export function startComforts() {
   window.addEventListener("resize", () => requestAnimationFrame(reachScrollers));
   document.addEventListener("toggle", reachScrollers, true);
   reachScrollers();
+  showOpenTab();
 }

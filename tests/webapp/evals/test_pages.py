@@ -94,6 +94,14 @@ def test_evaluation_page_shows_the_weakest_labels(alice_client: Client, board: t
     assert "failed or was cancelled" in text(alice_client.get(f"{HERE}/runs/{failed.pk}/"))
 
 
+def test_labels_that_no_answer_names_have_no_column_for_it(alice_client: Client, board: tuple[Evaluation, Evaluation]) -> None:
+    address = f"{HERE}/runs/{board[1].pk}/"
+    assert "Answered with it" in text(alice_client.get(address))
+    board[1].summary["by_label"]["delivery"]["predicted"] = 0
+    board[1].save()
+    assert "Answered with it" not in text(alice_client.get(address))
+
+
 def test_samples_are_browsed_one_by_one(alice_client: Client, board: tuple[Evaluation, Evaluation]) -> None:
     _, tuned = board
     address = f"{HERE}/runs/{tuned.pk}/samples/"

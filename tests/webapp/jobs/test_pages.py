@@ -8,6 +8,7 @@ from django.test import Client
 from webapp.accounts.models import Workspace
 from webapp.jobs import running
 from webapp.jobs.models import State
+from webapp.jobs.paths import log_file
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,6 +28,15 @@ def test_job_page_shows_error_log_and_retry(alice_client: Client, workspace: Wor
     page = alice_client.get(f"/w/{workspace.slug}/jobs/{job.pk}/").content.decode()
     assert "The number 1 brings bad luck" in page
     assert "Retry" in page
+
+
+def test_empty_log_says_whether_more_may_come(alice_client: Client, workspace: Workspace, submit: Any) -> None:
+    job = submit(until=3)
+    address = f"/w/{workspace.slug}/jobs/{job.pk}/log/"
+    assert "has not printed anything yet" in alice_client.get(address).content.decode()
+    running.run_next("cpu")
+    log_file(job.pk).write_text("")
+    assert "The program printed nothing." in alice_client.get(address).content.decode()
 
 
 def test_figure_has_at_most_two_thousand_points(alice_client: Client, workspace: Workspace, submit: Any) -> None:
