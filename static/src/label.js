@@ -11,6 +11,7 @@ import { chooseVersion } from "./label/conflict.js";
 import { askReason, sameAnswers, SideBySide } from "./label/deciding.js";
 import { AnswerForm } from "./label/form.js";
 import { PredictionBar } from "./label/prediction.js";
+import { showRefused } from "./label/refused.js";
 import { Session } from "./label/session.js";
 
 const RETRY = 4000;
@@ -57,6 +58,7 @@ class Labeller {
     this.session = new Session(
       { next: set.nextUrl, submit: set.submitUrl, skip: set.skipUrl, undo: set.undoUrl, draft: set.draftUrl, heartbeat: set.heartbeatUrl, release: set.releaseUrl },
       (count) => this.showQueue(count),
+      (entries) => this.showRefused(entries),
     );
     const [first] = this.schema.fields;
     this.isQuick = !set.mode && this.schema.fields.length === 1 && QUICK.includes(first.type) && !first.multiple && set.auto !== "off";
@@ -100,8 +102,9 @@ class Labeller {
     this.form.left.prepend(this.sides.element);
     this.panel = h("section.label-form.card", { "aria-label": t("label.answer") }, h("div.card-body", {}, this.notice, this.proposal.element, this.form.questions), h("div.label-actions", {}, this.buttons));
     this.empty = h("div.card", { hidden: true });
+    this.refused = h("div", { hidden: true });
     this.work = h(`div.label-work${this.form.hasStage ? ".has-stage" : ""}`, {}, this.form.left, this.panel);
-    this.host.append(h("div.label-head", {}, this.position, this.bar, this.waiting, this.saved, this.timer), this.work, this.empty);
+    this.host.append(h("div.label-head", {}, this.position, this.bar, this.waiting, this.saved, this.timer), this.refused, this.work, this.empty);
   }
 
   bind() {
@@ -121,6 +124,7 @@ class Labeller {
       { keys: ["Esc"], label: t("label.key_leave") },
     ]);
     this.showQueue(this.session.queue.length);
+    this.showRefused(this.session.refused);
     this.settle = debounce(1500, () => (this.saved.textContent = ""));
   }
 
@@ -140,6 +144,18 @@ class Labeller {
     if (!this.waiting) return;
     this.waiting.hidden = count === 0;
     this.waiting.textContent = t("label.waiting", { count });
+  }
+
+  showRefused(entries) {
+    if (!this.refused) return;
+    showRefused(this.refused, this.schema, entries, { again: (entry) => this.sendAgain(entry), discard: (entry) => this.session.discard(entry) });
+  }
+
+  sendAgain(entry) {
+    this.load(async () => {
+      await this.session.sendAgain(entry);
+      return this.session.next();
+    });
   }
 
   // --- what comes from the server ---

@@ -128,6 +128,64 @@ def test_submission_while_the_server_is_away_is_kept_and_sent_later(page: Page, 
     assert state["done"] == {"1": [{"q": "intent", "type": "choice", "value": "refund"}]}
 
 
+def test_kept_work_that_is_then_refused_is_shown_and_offered_again(page: Page, fake: Fake) -> None:
+    """S6.11: what waited in the browser and is refused for good does not vanish; it survives a reload, too."""
+    line = ["there"]
+    keys: list[str] = []
+
+    def answer(route: Route) -> None:
+        if line[0] == "away":
+            route.abort()
+        elif line[0] == "refusing" and SUBMIT.search(route.request.url):
+            keys.append(route.request.post_data_json["key"])
+            route.fulfill(status=422, json={"error": {"code": "label.bad_value", "message": "No such label.", "details": {}}})
+        else:
+            route.continue_()
+
+    page.route("**/api/**", answer)
+    open_labels(page)
+    line[0] = "away"
+    page.keyboard.press("2")
+    expect(page.get_by_text("1 waiting to be sent")).to_be_visible()
+    line[0] = "refusing"
+    notice = page.get_by_role("alert").filter(has_text="was refused: No such label.")
+    expect(notice).to_contain_text("Refund", timeout=20_000)
+    page.reload()
+    expect(notice).to_contain_text("Refund")
+    line[0] = "there"
+    notice.get_by_role("button", name="Send it again").click()
+    state = fake.until(lambda found: found["done"])
+    assert state["done"] == {"1": [{"q": "intent", "type": "choice", "value": "refund"}]}
+    expect(notice).to_have_count(0)
+    again = [values["key"] for name, values in state["calls"] if name == "POST /api/v1/tasks/1/annotations"]
+    assert len(again) == 1
+    assert again[0] not in keys
+
+
+def test_refused_work_can_be_given_up(page: Page, fake: Fake) -> None:
+    entry = {
+        "url": "/api/v1/tasks/1/annotations",
+        "json": {"key": "once", "value": [{"q": "intent", "type": "choice", "value": "refund"}]},
+        "draft": "nothing",
+        "reason": "No such label.",
+    }
+    open_labels(page)
+    page.evaluate(
+        """entry => {
+          const address = document.querySelector("[data-island=label]").dataset.nextUrl;
+          localStorage.setItem(`shuyuan.label.refused.${address}`, JSON.stringify([entry]));
+        }""",
+        entry,
+    )
+    page.reload()
+    page.get_by_role("button", name="Discard it").click()
+    expect(page.get_by_text("was refused")).to_have_count(0)
+    page.reload()
+    expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "1")
+    expect(page.get_by_text("was refused")).to_have_count(0)
+    assert fake.call("state")["done"] == {}
+
+
 def test_lost_answer_is_repeated_with_the_same_key(page: Page, fake: Fake) -> None:
     lost: list[bool] = []
 

@@ -1,18 +1,20 @@
 // The labeller's line to the server: next, submit, skip, undo, drafts, the lease. What was submitted is kept in the
 // browser until the server has it, so that a dead line or a restart loses nothing.
 import { api, ApiError, csrfToken } from "../lib/api.js";
-import { debounce, store } from "../lib/dom.js";
+import { debounce, store, uuid } from "../lib/dom.js";
 
 const HEARTBEAT = 60_000;
 const DRAFT_DELAY = 1000;
 
 export class Session {
   /** `urls`: next, submit, skip, undo, draft, heartbeat, release; {id} stands for the task. */
-  constructor(urls, queueChanged) {
+  constructor(urls, queueChanged, refusedChanged) {
     this.urls = urls;
     this.queueChanged = queueChanged;
+    this.refusedChanged = refusedChanged;
     this.task = null;
     this.queueKey = `shuyuan.label.queue.${urls.next}`;
+    this.refusedKey = `shuyuan.label.refused.${urls.next}`;
     this.saveDraft = debounce(DRAFT_DELAY, (id, value, done) => this.sendDraft(id, value, done));
     this.beat = setInterval(() => this.heartbeat(), HEARTBEAT);
     this.onHide = () => this.release();
@@ -44,6 +46,34 @@ export class Session {
     if (entries.length) store.set(this.queueKey, entries);
     else store.remove(this.queueKey);
     this.queueChanged(entries.length);
+  }
+
+  /** Work that waited and that the server then did not want, each with the server's sentence, until the person decides. */
+  get refused() {
+    return store.get(this.refusedKey) ?? [];
+  }
+
+  setRefused(entries) {
+    if (entries.length) store.set(this.refusedKey, entries);
+    else store.remove(this.refusedKey);
+    this.refusedChanged(entries);
+  }
+
+  /** Refused work goes out once more, over what is stored by now; refused again, it is back in the list. */
+  async sendAgain(entry) {
+    this.setQueue([...this.queue, { ...entry, json: { ...entry.json, key: uuid(), revision: entry.stored ?? entry.json.revision } }]);
+    this.drop(entry);
+    await this.flush();
+  }
+
+  /** The person gives refused work up. */
+  discard(entry) {
+    store.remove(entry.draft);
+    this.drop(entry);
+  }
+
+  drop(entry) {
+    this.setRefused(this.refused.filter((other) => other.json.key !== entry.json.key));
   }
 
   /** Take in an answer of the server: {task, draft, lease, progress} or {empty}. */
@@ -112,7 +142,8 @@ export class Session {
         store.remove(entry.draft);
       } catch (error) {
         if (error instanceof ApiError && error.isTemporary) throw error;
-        // Refused for good: out of the queue, but the draft stays so that nothing typed is lost.
+        // Refused for good: out of the queue. What the person looks at stays on the page; older work is shown beside it.
+        if (entry.json.key !== key) this.setRefused([...this.refused, { ...entry, reason: error.message, stored: error.body?.error?.details?.stored?.revision }]);
         this.setQueue(this.queue.filter((waiting) => waiting.json.key !== entry.json.key));
         if (entry.json.key === key) throw error;
         continue;
