@@ -10,7 +10,7 @@ from typing import Any
 
 from workers.data.records import write_records
 from workers.spec.evaluate import EvalSpec, SuiteConfig
-from workers.spec.run import ModelInput
+from workers.spec.run import DatasetInput, ModelInput
 from workers.spec.train import SftSpec
 from workers.starter import catalog
 from workers.starter.programs import dataset_input, model_input, run_program, train
@@ -23,7 +23,7 @@ KNOWN = "shop_held_out"
 def examine(model: ModelInput, records: Path, work: Path) -> float:
     config = SuiteConfig(method="generation", metric="exact", max_new_tokens=64)
     spec = EvalSpec(suite=0, evaluation=0, model=0, dataset=0, config=config)
-    inputs = {"dataset": dataset_input(records), "model": model}
+    inputs: dict[str, DatasetInput | ModelInput] = {"dataset": dataset_input(records), "model": model}
     return float(run_program("evaluate", kind="evaluate", spec=spec, inputs=inputs, work=work, threads=1)["score"])
 
 
@@ -31,7 +31,7 @@ def teach(seed: int, threads: int, files: dict[str, Path], base: ModelInput, wor
     """One adapter and its scores."""
     lesson = catalog.files().lesson
     spec = SftSpec(name="new policies", base_model=0, datasets=[0], method="lora", seed=seed)
-    inputs = {"dataset": dataset_input(files[lesson.dataset]), "base_model": base}
+    inputs: dict[str, DatasetInput | ModelInput] = {"dataset": dataset_input(files[lesson.dataset]), "base_model": base}
     finished = train("sft", spec, inputs, work / f"training-{seed}", threads)
     taught = ModelInput(id=0, name="taught", path=base.path, adapter_path=finished.folder)
     return {
