@@ -75,13 +75,15 @@ def predict_memory(shape: ModelShape, plan: TrainingPlan) -> Memory:
 
 
 def _step(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
-    share = _shards(plan)
+    shared = _shards(plan)
+    weights, inside = weight_bytes(shape, plan), block_bytes(shape, plan)
     trained = trained_weights(shape, plan)
+    trained_inside = trained if plan.trains_adapter else shape.block_weights
     kept = activation_bytes(shape, plan)
     parts = {
-        "weights": weight_bytes(shape, plan) / share["weights"],
-        "gradients": 4.0 * trained / share["gradients"],
-        "optimizer": optimizer_bytes(plan) * trained / share["optimizer"],
+        "weights": _part(weights, inside, shared["weights"]),
+        "gradients": 4.0 * _part(trained, trained_inside, shared["gradients"]),
+        "optimizer": optimizer_bytes(plan) * _part(trained, trained_inside, shared["optimizer"]),
         "activations": kept + (_autocast_copies(shape, plan) if plan.device == "cuda" else 0.0),
         "logits": logit_bytes(shape, plan),
         "workspace": workspace_bytes(shape, plan),
@@ -100,14 +102,19 @@ def trained_weights(shape: ModelShape, plan: TrainingPlan) -> int:
 def weight_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     """The model as the trainer holds it, its references, and the adapter in 32 bit."""
     rest = shape.embedding_weights + shape.norm_weights
-    if plan.method == "full":
-        own = 4.0 * shape.parameters
-    else:
-        half = 2.0 if plan.precision == "bfloat16" else 4.0
-        blocks = NF4_BYTES if plan.method == "qlora" else half
-        own = blocks * shape.block_weights + half * rest
+    return block_bytes(shape, plan) + (1 + plan.references) * (4.0 if plan.method == "full" else _half(plan)) * rest
+
+
+def block_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
+    """What of the weights lies in the blocks, which are all that is shared out."""
+    each = {"full": 4.0, "lora": _half(plan), "qlora": NF4_BYTES}[plan.method]
     adapter = 4.0 * shape.adapter_weights(plan.rank) if plan.trains_adapter else 0.0
-    return own * (1 + plan.references) + adapter
+    return each * shape.block_weights * (1 + plan.references) + adapter
+
+
+def _half(plan: TrainingPlan) -> float:
+    """Bytes of a frozen weight."""
+    return 2.0 if plan.precision == "bfloat16" else 4.0
 
 
 def optimizer_bytes(plan: TrainingPlan) -> float:
@@ -120,8 +127,13 @@ def optimizer_bytes(plan: TrainingPlan) -> float:
 def _shards(plan: TrainingPlan) -> dict[str, int]:
     """ZeRO: stage 1 shares the optimiser's states, stage 2 the gradients as well, stage 3 (FSDP) the weights too."""
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[plan.sharding]
-    n = plan.devices
+    n = plan.group or plan.devices
     return {"optimizer": n if stage >= 1 else 1, "gradients": n if stage >= 2 else 1, "weights": n if stage >= 3 else 1}
+
+
+def _part(total: float, inside: float, devices: int) -> float:
+    """One device's share: the blocks are divided, embeddings and output layer are whole on each (workers.train.team)."""
+    return total - inside + inside / devices
 
 
 def layer_bytes(shape: ModelShape, plan: TrainingPlan) -> float:

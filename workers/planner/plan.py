@@ -32,6 +32,8 @@ class TrainingPlan:
     device: Literal["cpu", "cuda"] = "cpu"
     devices: int = 1
     sharding: Sharding = "none"
+    group: int | None = None
+    """Devices among which weights are shared out; between the groups they are copied. None: all devices."""
     references: int = 0
     stored_bytes: int = 2
     """Bytes of a weight in the model's files."""

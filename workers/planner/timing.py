@@ -5,6 +5,7 @@ all weights, 4 N when the base is frozen, 2 N more when activations are computed
 for causal attention.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workers.planner.cards import Device
@@ -71,11 +72,12 @@ def _matrix_products(shape: ModelShape, plan: TrainingPlan) -> float:
 
 @dataclass(frozen=True)
 class Duration:
-    """`seconds` for all tokens on all devices together."""
+    """`seconds` for all tokens on all devices together; `parts` of them by what they are spent on."""
 
     tokens_per_second: float
     seconds: float
     tflops: float
+    parts: Mapping[str, float]
 
 
 def predict_time(shape: ModelShape, plan: TrainingPlan, speed: Speed, tokens: float) -> Duration:
@@ -83,10 +85,14 @@ def predict_time(shape: ModelShape, plan: TrainingPlan, speed: Speed, tokens: fl
     rate = 1e9 * getattr(speed, plan.precision) * PRODUCT_EFFICIENCY[plan.precision]
     slow = 1e9 * speed.float32 * CPU_ATTENTION if plan.device == "cpu" else rate
     moved = TRAFFIC * shape.layers * layer_bytes(shape, plan) + _weight_traffic(shape, plan)
-    computing = _matrix_products(shape, plan) / rate + attention_products(shape, plan) / slow
-    each = computing + moved / (speed.bandwidth * 1e9)
-    per_second = plan.devices * speed.scale / each
-    return Duration(per_second, tokens / per_second, products_per_token(shape, plan) * per_second / 1e12)
+    each = {
+        "products": _matrix_products(shape, plan) / rate,
+        "attention": attention_products(shape, plan) / slow,
+        "moving": moved / (speed.bandwidth * 1e9),
+    }
+    per_second = plan.devices * speed.scale / sum(each.values())
+    parts = {name: seconds * tokens / plan.devices / speed.scale for name, seconds in each.items()}
+    return Duration(per_second, tokens / per_second, products_per_token(shape, plan) * per_second / 1e12, parts)
 
 
 def _weight_traffic(shape: ModelShape, plan: TrainingPlan) -> float:

@@ -64,6 +64,10 @@ def test_panel_follows_the_form(alice_client: Client, tiny: Model, conversations
     shown = text(alice_client.get(f"{HERE}/planner/panel/sft/", chosen))
     assert "verdict is-right" in shown
     assert "RTX 2080" in shown
+    assert "moving data" in shown
+    assert "memory-bar-limit" not in shown
+    short = text(alice_client.get(f"{HERE}/planner/panel/sft/", {**chosen, "epochs": 1000, "time_budget_seconds": 0.001}))
+    assert "memory-bar-limit" in short, "where a limit ends the run is marked on its time"
     assert "Choose a model" in text(alice_client.get(f"{HERE}/planner/panel/sft/"))
     assert alice_client.get(f"{HERE}/planner/panel/x/").status_code == 404
 

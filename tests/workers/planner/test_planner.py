@@ -101,12 +101,22 @@ def test_pretraining_is_not_offered_adapters() -> None:
     assert fitting_recipe(LLAMA, plan, CARDS["RTX 4090"].usable, only) is None
 
 
-def test_sharding_divides_model_states() -> None:
-    alone = predict_memory(LLAMA, TrainingPlan(method="full", device="cuda")).parts
-    shared = predict_memory(LLAMA, TrainingPlan(method="full", device="cuda", devices=8, sharding="zero3")).parts
+@pytest.mark.parametrize(("group", "parts"), [(None, 8), (4, 4)])
+def test_sharding_divides_what_lies_in_the_blocks(group: int | None, parts: int) -> None:
+    """S7.3: the trainer keeps embeddings and output layer whole on each device; with groups, each holds the group's share."""
+    plan = TrainingPlan(method="full", device="cuda", devices=8)
+    alone = predict_memory(LLAMA, plan).parts
+    shared = predict_memory(LLAMA, replace(plan, sharding="zero3", group=group)).parts
+    whole = (LLAMA.parameters - LLAMA.block_weights) / LLAMA.parameters
     for part in ("weights", "gradients", "optimizer"):
-        assert shared[part] == pytest.approx(alone[part] / 8)
-    assert judge(LLAMA, TrainingPlan(method="full", device="cuda", devices=8, sharding="zero2"), 80 * GIB).verdict == "fits"
+        assert shared[part] == pytest.approx(alone[part] * (whole + (1 - whole) / parts)), part
+    assert judge(LLAMA, replace(plan, sharding="zero3"), 80 * GIB).verdict == "fits"
+
+
+def test_the_time_is_the_sum_of_its_parts() -> None:
+    found = predict_time(LLAMA, TrainingPlan(device="cuda", devices=2), Speed.of_card(CARDS["H100"]), 1e6)
+    assert set(found.parts) == {"products", "attention", "moving"}
+    assert sum(found.parts.values()) == pytest.approx(found.seconds)
 
 
 def test_shapes_of_published_configs() -> None:

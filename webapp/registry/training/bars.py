@@ -15,11 +15,14 @@ WIDTH = 100.0
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a bar: from `x`, `width` wide (of 100, which is what the device may use), and what it stands for."""
+    """A stretch of a bar: from `x`, `width` wide (of 100, which is what there is), and what it stands for.
+
+    `size`: bytes on a bar of memory, seconds on a bar of time.
+    """
 
     name: str
     label: str
-    bytes: float
+    size: float
     x: float
     width: float
 
@@ -48,6 +51,7 @@ def drawn(rows: list[Row]) -> list[dict[str, Any]]:
         facts = _facts(row.device, row.memory.parts, row.memory.total, row.verdict)
         facts |= {
             "seconds": max(1.0, row.time.seconds),
+            "time_pieces": pieces(row.time.parts, row.time.seconds),
             "speed": row.time.tokens_per_second,
             "row": row,
             "peak_at": row.memory.peak_at,

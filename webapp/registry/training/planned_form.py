@@ -148,6 +148,7 @@ def planned(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Le
         rank=whole(values, "lora.rank") or 16,
         devices=whole(values, "parallel.processes") or 1,
         sharding=values.get("parallel.shard") or "none",  # type: ignore[arg-type]
+        group=whole(values, "parallel.shard_group"),
         stored_bytes=4 if shape.parameters < 10**9 else 2,
     )
     return plan, _budget(kind, values, shape, lengths)
@@ -195,6 +196,7 @@ def panel(user: User, workspace: Workspace, kind: str, values: Mapping[str, str]
         "tokens": tokens,
         "trained": trained_weights(shape, plan),
         "limit": limit if limit is not None and limit < drawn[0]["seconds"] else None,
+        "stop": round(100 * limit / drawn[0]["seconds"], 2) if limit is not None and limit < drawn[0]["seconds"] else None,
         "measured": planning.measured_speed() is not None,
     }
 

@@ -72,6 +72,9 @@ PARTS = {
     "workspace": noop("work space"),
     "kv_cache": noop("key-value cache"),
     "fixed": noop("program"),
+    "products": noop("matrix products"),
+    "attention": noop("attention"),
+    "moving": noop("moving data"),
 }
 SHORT_STEPS = {
     "recompute": noop("recompute"),
