@@ -14,6 +14,7 @@ from webapp.chat.models import Turn
 from webapp.chat.queries import path_to
 from webapp.chat.settings import ChatSettings
 from webapp.core.errors import UserError
+from webapp.serving.accounting import tokens_in
 from webapp.serving.models import Deployment, Health, Wanted
 from webapp.serving.refusals import TOO_LONG, refusal
 from webapp.serving.streams import END, EventReader
@@ -64,6 +65,11 @@ def _event(data: bytes) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise EngineLost("the stream holds no JSON object")
     return event
+
+
+def _first(choices: Any) -> dict[str, Any] | None:
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice if isinstance(choice, dict) else None
 
 
 class Generation:
@@ -202,12 +208,13 @@ class Generation:
         usage = event.get("usage")
         if isinstance(usage, dict):
             self._count(usage)
-        choice = next(iter(event.get("choices") or []), None)
+        choice = _first(event.get("choices"))
         if choice is None:
             return ""
         if reason := choice.get("finish_reason"):
             self.finish_reason, self._finished = str(reason), True
-        piece = str((choice.get("delta") or {}).get("content") or "")
+        delta = choice.get("delta")
+        piece = str(delta.get("content") or "") if isinstance(delta, dict) else ""
         if piece:
             self._tokens += 1
             self._last_at = time.monotonic()
@@ -219,8 +226,8 @@ class Generation:
 
     def _count(self, usage: dict[str, Any]) -> None:
         """The engine's own count at the end, and the rate between the first token and the last."""
-        self._tokens = int(usage.get("completion_tokens", self._tokens))
-        self.usage["prompt_tokens"] = int(usage.get("prompt_tokens", 0))
+        self._tokens = tokens_in(usage, "completion_tokens", self._tokens)
+        self.usage["prompt_tokens"] = tokens_in(usage, "prompt_tokens")
         self.usage["completion_tokens"] = self._tokens_before + self._tokens
         seconds = self._last_at - self._first_at if self._first_at else 0.0
         if seconds > 0 and self._tokens > 1:

@@ -6,11 +6,13 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from webapp.accounts.models import ApiKey
 from webapp.serving.models import Deployment, Usage
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,17 @@ class Counts:
         self.errors += other.errors
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
+
+
+def tokens_in(usage: Any, name: str, otherwise: int = 0) -> int:
+    """A figure of an answer's `usage`. Endpoints of others send null, texts or nothing at all; an answer is worth more."""
+    figure = usage.get(name) if isinstance(usage, dict) else None
+    return figure if isinstance(figure, int) and figure >= 0 else otherwise
+
+
+def counts_of(usage: Any, *, failed: int = 0, chunks: int = 0) -> Counts:
+    """One request by the usage that its answer tells, else by the pieces that came."""
+    return Counts(1, failed, tokens_in(usage, "prompt_tokens"), tokens_in(usage, "completion_tokens", chunks))
 
 
 _pending: defaultdict[Slot, Counts] = defaultdict(Counts)
@@ -79,11 +92,13 @@ def flush() -> None:
 
 
 def _write(taken: dict[Slot, Counts]) -> None:
+    """What belonged to a key that is gone meanwhile counts as the web's; one such row would hold up all others for ever."""
     alive = set(Deployment.objects.filter(pk__in={slot[0] for slot in taken}).values_list("pk", flat=True))
+    keys = set(ApiKey.objects.filter(pk__in={slot[1] for slot in taken if slot[1]}).values_list("pk", flat=True))
     for (deployment_id, key_id, day), counts in taken.items():
         if deployment_id not in alive:
             continue
-        row, _ = Usage.objects.get_or_create(deployment_id=deployment_id, key_id=key_id, day=day)
+        row, _ = Usage.objects.get_or_create(deployment_id=deployment_id, key_id=key_id if key_id in keys else None, day=day)
         Usage.objects.filter(pk=row.pk).update(
             requests=F("requests") + counts.requests,
             errors=F("errors") + counts.errors,

@@ -308,10 +308,10 @@ def counted(upstream: httpx.Response, content: bytes) -> accounting.Counts:
     if not upstream.is_success:
         return accounting.Counts(requests=1, errors=1)
     try:
-        usage = json.loads(content).get("usage") or {}
+        usage = json.loads(content).get("usage")
     except (ValueError, AttributeError):
-        usage = {}
-    return accounting.Counts(1, 0, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
+        usage = None
+    return accounting.counts_of(usage)
 
 
 async def relay(upstream: httpx.Response, meter: StreamMeter, deployment_id: int, key_id: int | None) -> AsyncIterator[bytes]:
@@ -329,5 +329,4 @@ async def relay(upstream: httpx.Response, meter: StreamMeter, deployment_id: int
         yield b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
     finally:
         await asyncio.shield(upstream.aclose())
-        tokens = meter.usage.get("completion_tokens", meter.chunks)
-        accounting.record(deployment_id, key_id, accounting.Counts(1, failed, meter.usage.get("prompt_tokens", 0), tokens))
+        accounting.record(deployment_id, key_id, accounting.counts_of(meter.usage, failed=failed, chunks=meter.chunks))

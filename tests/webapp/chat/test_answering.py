@@ -252,3 +252,10 @@ def test_only_the_holder_hears_of_a_conversation(send: Send, alice: User, bob: U
     assert not may_listen(bob, f"conversation.{conversation.pk}")
     assert may_listen(bob, f"chats.{bob.pk}")
     assert not may_listen(bob, f"chats.{alice.pk}")
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": None, "completion_tokens": None}, {"completion_tokens": "many"}])
+def test_odd_usage_of_an_endpoint_does_not_spoil_its_answer(send: Send, usage: Any) -> None:
+    turn = answered(send(plan(count=5, usage=usage, last_choices=[None])))
+    assert (turn.state, turn.content, turn.error) == (TurnState.DONE, counted(5), {})
+    assert (turn.usage["completion_tokens"], turn.usage["prompt_tokens"]) == (5, 0)

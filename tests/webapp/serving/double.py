@@ -55,8 +55,8 @@ class Double:
         usage = {"prompt_tokens": 7, "completion_tokens": len(words), "total_tokens": 7 + len(words)}
         if not body.get("stream"):
             await self._wait(request, plan)
-            message = {"role": "assistant", "content": "".join(words)}
-            return JSONResponse({"object": "chat.completion", "choices": [{"index": 0, "message": message}], "usage": usage})
+            choices = [{"index": 0, "message": {"role": "assistant", "content": "".join(words)}}]
+            return JSONResponse({"object": "chat.completion", "choices": choices, "usage": plan.get("usage", usage)})
         wants_usage = (body.get("stream_options") or {}).get("include_usage")
         return StreamingResponse(self._frames(words, plan, usage if wants_usage else None), media_type="text/event-stream")
 
@@ -95,7 +95,7 @@ class Double:
                 await asyncio.sleep(plan["delay"])
             yield _frame({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             if usage:
-                yield _frame({"choices": [], "usage": usage})
+                yield _frame({"choices": plan.get("last_choices", []), "usage": plan.get("usage", usage)})
             yield "data: [DONE]\n\n"
             done = True
         finally:
