@@ -180,6 +180,7 @@ def test_counts_follow_every_submit(alice: User, bob: User, workspace: Workspace
     assert {row["label"] for row in field["labels"]} == set(LABELS)
     assert {(row["first"], row["second"]) for row in field["pairs"]} == {("alice", "bob"), ("alice", "carol"), ("bob", "carol")}
     assert [task["agreement"] for task in report["lowest"]] == sorted(task["agreement"] for task in report["lowest"])
+    assert all(task["text"] for task in report["lowest"])
 
 
 def test_marks_are_reported_as_f1(alice: User, bob: User, workspace: Workspace) -> None:

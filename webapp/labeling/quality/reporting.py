@@ -20,6 +20,7 @@ from webapp.labeling.quality.agreeing import digest
 
 LABELS_SHOWN = 200
 LOWEST_SHOWN = 20
+WORDS_SHOWN = 160
 MOST_PATTERNS = 200_000
 ROWS = 5000
 SCALES: dict[str, list[formulas.Metric]] = {
@@ -55,10 +56,22 @@ def agreement_report(*, user: User, project_id: int) -> dict[str, Any]:
     ]
     lowest = Task.objects.filter(project=project, agreement__isnull=False, agreement__lt=1).order_by("agreement")
     tasks = [
-        {"id": task.pk, "position": task.position + 1, "agreement": task.agreement, "disputed": task.is_disputed}
-        for task in lowest.defer("data")[:LOWEST_SHOWN]
+        {
+            "id": task.pk,
+            "position": task.position + 1,
+            "agreement": task.agreement,
+            "disputed": task.is_disputed,
+            "text": _first_words(task.data),
+        }
+        for task in lowest[:LOWEST_SHOWN]
     ]
     return {"fields": fields, "lowest": tasks}
+
+
+def _first_words(data: Mapping[str, Any]) -> str:
+    """What a record begins with, by which people know it again."""
+    words = data.get("text") or next((turn["content"] for turn in data.get("messages") or [] if turn.get("content")), "")
+    return words[:WORDS_SHOWN] if isinstance(words, str) else ""
 
 
 def _measured(project: LabelProject) -> Iterable[tuple[str, str, str]]:
