@@ -51,7 +51,14 @@ def conversation_of(record: Record, *, instruction: str | None, system_prompt: s
         return "label" if record.text else "messages"
     if not any(message.role == "assistant" for message in messages):
         return "answer" if record.choices else "messages (an assistant turn)"
+    if any(_says_nothing(message) for message in messages):
+        return "messages (an answer that is not empty)"
     return messages
+
+
+def _says_nothing(message: Message) -> bool:
+    """An empty answer that would be learnt: the model would learn to stop at once."""
+    return message.role == "assistant" and message.train is not False and not (message.content.strip() or message.tool_calls)
 
 
 def batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:

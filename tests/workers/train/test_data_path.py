@@ -100,6 +100,24 @@ def test_a_template_without_generation_marks_learns_the_same_tokens(sft: Maker, 
     assert learnt_text(run) == messages[1]["content"] + "<|im_end|>"
 
 
+def test_turns_out_of_order_are_counted_and_when_all_are_the_templates_own_words_are_told(
+    sft: Maker, base: Path, tmp_path: Path
+) -> None:
+    """Issue 4: a template that insists on the order refuses such rows; one sentence, with a row to look at."""
+    strict = copy_of(base, tmp_path / "strict")
+    insists = "{%- if messages[0].role != 'user' -%}{{- raise_exception('A conversation begins with the user.') -}}{%- endif -%}"
+    (strict / "chat_template.jinja").write_text(insists + MARKED, encoding="utf-8")
+    turned = [{**row, "messages": row["messages"][::-1]} for row in tiny.conversations(3)]
+    run = sft(rows=[*turned, *tiny.conversations(9)], model=tiny.model(strict), **QUICK)
+    with run.prepared(SftJob, SftSpec) as job:
+        [(reason, count)] = job.dropped.counts.items()
+    assert "A conversation begins with the user" in reason
+    assert count == 3
+    with pytest.raises(UserError, match="A conversation begins with the user") as raised:
+        sft("turned", rows=turned, model=tiny.model(strict), **QUICK).here()
+    assert raised.value.code == "sft.nothing_supervised"
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(sft: Maker, base: Path, tmp_path: Path) -> None:
     wide = copy_of(base, tmp_path / "wide")
     tokenizer = json.loads((wide / "tokenizer.json").read_text(encoding="utf-8"))

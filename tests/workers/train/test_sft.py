@@ -167,6 +167,10 @@ def test_multiple_choice_is_answered_by_letter(sft: Maker) -> None:
     [
         ({"id": "1", "text": "only text"}, "label"),
         ({"id": "1", "messages": [{"role": "user", "content": "hello"}]}, "assistant"),
+        (
+            {"id": "1", "messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": " "}]},
+            "an answer that is not empty",
+        ),
         ({"id": "1", "text": "Which?", "choices": ["a", "b"]}, "answer"),
         ({"id": "1"}, "messages"),
     ],

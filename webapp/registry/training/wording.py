@@ -161,7 +161,7 @@ HELP = {
     "processes": noop("Processes that share each step: one for each GPU. The result is the same as with one."),
     "shard": noop(
         "ZeRO 2 shares out gradients and optimiser states among the processes, ZeRO 3 the weights as well: "
-        "less memory for more exchange."
+        "less memory for more exchange. DeepSpeed, offloading and one sequence over several devices are not supported."
     ),
     "shard_group": noop("Weights are shared out inside groups of so many processes and copied between them. Left empty: all."),
     "loss": noop("How preferences are learnt."),
