@@ -42,10 +42,13 @@ def index_of(path: Path, sha256: str) -> "Index":
         return open_folder(folder)
 
 
-def adopt_index(made: Path, sha256: str) -> None:
-    """Put an index that a program made beside the canonical file of the same content, unless one lies there already."""
+def adopt_index(made: Path, sha256: str, count: int) -> None:
+    """Put a program's index of all `count` records beside the canonical file of the same content, unless one lies there."""
+    from workers.data.index.builder import DIGEST_BYTES, DIGESTS
+
     with contextlib.suppress(OSError):  # none was made, or an equal one is there
-        made.rename(index_folder(sha256))
+        if (made / DIGESTS).stat().st_size == count * DIGEST_BYTES:
+            made.rename(index_folder(sha256))
     shutil.rmtree(made, ignore_errors=True)
 
 

@@ -53,7 +53,7 @@ def finished(job: Job) -> None:
         if records.exists():
             building.place(version, records)
         if version.sha256 and version.sha256 == result.get("sha256"):
-            indexes.adopt_index(paths.output_dir(job.pk) / "records.index", version.sha256)
+            indexes.adopt_index(paths.output_dir(job.pk) / "records.index", version.sha256, int(result["count"]))
         media.adopt(version, paths.output_dir(job.pk) / "media")
         _keep_errors(version, job, int(result.get("refused", 0)))
         kept = {

@@ -21,7 +21,9 @@ from webapp.datasets.requests import MemberRequest
 from workers.data.exporters import LABELS
 
 FIRST_RECORDS = 6
-ACCEPTED = ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab,.zip,.xml,.conll,.bio,.parquet,.arrow,.tar,.pdf,.docx,.epub,.html,.htm"
+ACCEPTED = (
+    ".jsonl,.json,.csv,.tsv,.txt,.md,.gz,.ndjson,.tab,.zip,.xml,.conll,.bio,.parquet,.arrow,.tar,.pdf,.docx,.epub,.html,.htm"
+)
 
 
 def _dataset(request: MemberRequest, workspace: Workspace, dataset_id: int) -> Dataset:

@@ -16,10 +16,8 @@ from typing import Any, BinaryIO
 
 from workers.data.formats.base import Problem
 from workers.data.importing import Imported, Importer, Settings, error_row
-from workers.data.index.builder import IndexBuilder
-from workers.data.index.facts import record_language, record_words
+from workers.data.index.child import IndexChild
 from workers.data.media_files import forget_parts
-from workers.data.records import slim_digest
 from workers.data.statistics import Statistics
 from workers.program import Program, write_json
 from workers.spec.data import ImportDatasetSpec
@@ -64,7 +62,7 @@ class _Outcome:
         self._reported = self._saved = self._started = time.monotonic()
         for left in self.folder.glob("*records.index*"):
             shutil.rmtree(left, ignore_errors=True)
-        self.index = IndexBuilder(self.folder / "records.index")
+        self.index = IndexChild(self.folder / "records.index")
 
     def run(self) -> None:
         try:
@@ -133,8 +131,7 @@ class _Outcome:
     def _count(self, record: dict[str, Any], line: bytes) -> None:
         self.digest.update(line)
         self.statistics.add(record, len(line))
-        words = record_words(record)
-        self.index.add(record, len(line), slim_digest(record), words, record_language(record, words))
+        self.index.add(line)
 
     def _note(self, good: BinaryIO, bad: BinaryIO) -> None:
         """How far it is, once that much is safe on the disk."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.workers.data.test_import_program import ROOT, events, run, run_file
+from workers.data.index.child import IndexChild
 from workers.data.index.reader import Index
 from workers.spec.filters import RecordFilter
 
@@ -119,3 +120,15 @@ def test_notes_about_another_file_are_not_believed(tmp_path: Path) -> None:
     (tmp_path / "a" / "a.jsonl").write_text('{"text": "Only this"}\n')
     assert run(path).returncode == 0
     assert len((tmp_path / "a" / "out" / "records.jsonl").read_bytes().splitlines()) == 1
+
+
+def test_indexer_that_dies_leaves_no_index_and_stops_nobody(tmp_path: Path) -> None:
+    """The import goes on without it; whoever asks first makes the index again."""
+    child = IndexChild(tmp_path / "made.index")
+    child._process.kill()
+    child._process.wait()
+    for number in range(20_000):
+        child.add(b'{"id":"%d","text":"a text"}\n' % number)
+    child.finish()
+    child.discard()
+    assert not (tmp_path / "made.index").exists()
