@@ -96,7 +96,7 @@ class Labeller {
       button("submit", t("label.submit"), "Ctrl ↵", () => this.submit()),
     ].filter(Boolean);
     this.submitName = this.buttons.at(-1).firstChild;
-    this.proposal = new PredictionBar((value) => this.fillWith(value));
+    this.proposal = new PredictionBar((value, ranked) => this.fillWith(value, ranked));
     this.notice = h("div.label-notice", { hidden: true });
     this.sides = new SideBySide(this.schema, (annotation, question) => this.takeOver(annotation, question));
     this.form.left.prepend(this.sides.element);
@@ -203,6 +203,7 @@ class Labeller {
     this.position.textContent = t("label.task", { position: task.position });
     const kept = this.session.keptValue(task, draft);
     this.form.start(task.data, kept);
+    this.form.rank(null);
     this.task = task;
     const isDisputed = task.kind === "adjudicate";
     this.sides.show(isDisputed ? task.annotations : []);
@@ -246,8 +247,9 @@ class Labeller {
   }
 
   /** Put a prediction's answers into the form (null: take them out again). */
-  fillWith(value) {
+  fillWith(value, ranked = null) {
     this.form.start(this.session.task.data, value);
+    this.form.rank(ranked);
     this.form.activate();
   }
 
@@ -334,6 +336,9 @@ class Labeller {
     } else if (event.key === "Escape" && isTyping(event.target)) {
       event.target.blur();
     } else if ((withControl || event.altKey) && !isTyping(event.target) && !this.busy && this.session.task && this.form.onCommand(event)) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    } else if (event.key === "Enter" && event.target === this.form?.search && event.target.value === "" && !this.form.left.parentElement?.querySelector(".choice.is-cursor") && this.proposal.onKey(event, () => this.submit())) {
       event.preventDefault();
       event.stopImmediatePropagation();
     } else if (!withControl && !event.altKey && !isTyping(event.target)) {

@@ -49,6 +49,21 @@ def test_seventy_seven_labels_are_found_by_typing(page: Page, fake: Fake) -> Non
     assert [state["done"][key][0]["value"] for key in "12"] == ["intent_64", "refund"]
 
 
+def test_seventy_seven_labels_begin_with_what_a_model_holds_likeliest(page: Page, fake: Fake) -> None:
+    """S6.10: a wrong proposal costs one digit when the right label is among the likeliest, a right one costs Enter."""
+    said = {"model": "assistant", "score": 0.4, "ranked": {"intent": ["intent_70", "intent_64"]}}
+    value = [{"q": "intent", "type": "choice", "value": "intent_70"}]
+    fake.call("set", task_extra={"predictions": [{"id": 7, "value": value, **said}]})
+    open_labels(page, "?labels=77")
+    expect(page.get_by_role("radio", checked=True)).to_contain_text("Intent number 70")
+    page.keyboard.press("2")
+    expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "2")
+    expect(page.get_by_role("radio", checked=True)).to_contain_text("Intent number 70")
+    page.keyboard.press("Enter")
+    state = fake.until(lambda found: len(found["done"]) == 2)
+    assert [state["done"][key][0]["value"] for key in "12"] == ["intent_64", "intent_70"]
+
+
 def test_letters_follow_digits_for_a_middle_number_of_labels(page: Page, fake: Fake) -> None:
     open_labels(page, "?labels=14")
     page.keyboard.press("d")

@@ -31,6 +31,7 @@ class Proposed:
     score: float | None = None
     task: int | None = None
     key: str | None = None
+    ranked: dict[str, list[str]] | None = None
 
 
 def predictions_for(project: LabelProject, task: Task) -> list[Prediction]:
@@ -59,7 +60,7 @@ def note_help(project: LabelProject, stored: Annotation, prediction: int | None)
         data = stored.task.data
         without = keys_for(project.schema, data, stored.value)
         begun = None if help_ == Help.REJECTED else used.value
-        keys = keys_for(project.schema, data, stored.value, begun)
+        keys = keys_for(project.schema, data, stored.value, begun, None if help_ == Help.REJECTED else used.ranked)
         PredictionSource.objects.filter(pk=used.source_id).update(
             **{help_.value: F(help_.value) + 1},
             keys_without=F("keys_without") + without,
@@ -115,7 +116,7 @@ def _store_chunk(project: LabelProject, source: PredictionSource, chunk: list[Pr
             _refuse(refused, f"{task.key}: {error.message}")
             continue
         score = None if one.score is None else max(0.0, min(1.0, one.score))
-        rows[task.pk] = Prediction(task=task, source=source, value=value, score=score)
+        rows[task.pk] = Prediction(task=task, source=source, value=value, score=score, ranked=one.ranked)
     with transaction.atomic():
         Prediction.objects.filter(source=source, task__in=rows).delete()
         Prediction.objects.bulk_create(rows.values())

@@ -162,7 +162,7 @@ def proposed(path: Path) -> Iterator[Proposed]:
         for text in file:
             line = json.loads(text)
             if line["value"]:
-                yield Proposed(value=line["value"], score=line["score"], task=line["task"])
+                yield Proposed(value=line["value"], score=line["score"], task=line["task"], ranked=line.get("ranked"))
 
 
 def page(job: Job) -> str | None:

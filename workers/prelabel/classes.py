@@ -54,6 +54,13 @@ class Classifier:
         shares = shares_of(self.models[0].decision_function(matrix))
         return [(self.classes[place], float(row[place])) for place, row in zip(shares.argmax(axis=1), shares, strict=True)]
 
+    def ranked(self, texts: Sequence[str], most: int) -> list[list[Any]]:
+        """The likeliest classes of each text, the likeliest first."""
+        if not self.models or self.plural or not texts:
+            return [[] for _ in texts]
+        distances = self.models[0].decision_function(self.features.transform(texts))
+        return [[self.classes[place] for place in row] for row in np.argsort(-shares_of(distances), axis=1)[:, :most]]
+
     def _several(self, matrix: Any) -> list[tuple[Any, float]]:
         """Each class for itself; as sure as of the least sure one."""
         each = np.ones((matrix.shape[0], len(self.classes)))

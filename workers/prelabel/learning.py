@@ -21,6 +21,10 @@ ONE_FOLD_FROM = 1500
 """So many labels make one held-out fifth precise enough."""
 FEWEST = 2
 SCORED_AT_ONCE = 2000
+RANKED_FROM = 21
+"""Shorter lists of choices have a key for each of them."""
+RANKED = 9
+"""As many as there are digits."""
 
 
 class Learner(Protocol):
@@ -68,6 +72,17 @@ class Assistant:
                 if shown is not None:
                     answers[at][field["name"]] = shown
         return [(answer, min(score) if score else None) for answer, score in zip(answers, scores, strict=True)]
+
+    def ranked(self, lines: Sequence[Line]) -> list[dict[str, list[Any]]]:
+        """{question: likeliest answers} of each line, for long lists of choices: the page offers them first."""
+        found: list[dict[str, list[Any]]] = [{} for _ in lines]
+        for field in self.fields:
+            learner = self.learners.get(field["name"])
+            if isinstance(learner, Classifier) and field["type"] == "choice" and len(field["choices"]) > RANKED_FROM:
+                for row, values in zip(found, learner.ranked([text_of(field, line) for line in lines], RANKED), strict=True):
+                    if values:
+                        row[field["name"]] = values
+        return found
 
 
 def text_of(field: Mapping[str, Any], line: Line) -> str:
@@ -150,10 +165,11 @@ def _write(program: Program, spec: AssistSpec, assistant: Assistant, tasks: Sequ
         for start in range(0, len(tasks), SCORED_AT_ONCE):
             program.check_stop()
             chunk = tasks[start : start + SCORED_AT_ONCE]
-            for task, (answers, score) in zip(chunk, assistant.propose(chunk), strict=True):
+            for task, (answers, score), ranked in zip(chunk, assistant.propose(chunk), assistant.ranked(chunk), strict=True):
                 value = [{"q": name, "type": types[name], "value": answer} for name, answer in answers.items()]
                 answered += bool(value)
-                file.write(json.dumps({"task": task["task"], "value": value, "score": score}, ensure_ascii=False) + "\n")
+                line = {"task": task["task"], "value": value, "score": score, **({"ranked": ranked} if ranked else {})}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
             program.progress(start + len(chunk), len(tasks), unit="tasks")
     program.artifact("predictions", path, count=len(tasks))
     return answered

@@ -22,6 +22,7 @@ export class ChoiceField extends Field {
     this.choices = assignKeys(definition.choices ?? []);
     this.byTyping = this.choices.length > MOST_KEYS;
     this.chosen = new Set();
+    this.likely = [];
     this.keys = [{ keys: ["1 – 9"], label: t("label.key_choose") }, ...(this.choices.length > 9 ? [{ keys: ["/"], label: t("label.filter") }] : [])];
     this.cursor = -1;
     this.build();
@@ -43,7 +44,14 @@ export class ChoiceField extends Field {
 
   get visible() {
     const typed = this.search?.value ?? "";
-    return this.choices.filter((choice) => this.matches(choice, typed));
+    const found = this.choices.filter((choice) => this.matches(choice, typed));
+    return this.byTyping && this.likely.length && !typed ? [...this.likely, ...found.filter((choice) => !this.likely.includes(choice))] : found;
+  }
+
+  /** A long list begins with what a model holds likeliest, so that a digit picks it. */
+  rank(values) {
+    this.likely = (values ?? []).map((value) => this.choices.find((choice) => choice.value === value)).filter(Boolean);
+    if (this.byTyping) this.show();
   }
 
   /** Every typed word is somewhere in the label or the value. */
@@ -56,6 +64,7 @@ export class ChoiceField extends Field {
   keyOf(choice, at) {
     if (!this.byTyping) return choice.key;
     const digit = String(at + 1);
+    if (at < this.likely.length && at < 9 && !this.search.value) return digit;
     return at < 9 && !this.choices.some((one) => this.matches(one, this.search.value + digit)) ? digit : "";
   }
 

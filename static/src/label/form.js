@@ -76,6 +76,11 @@ export class AnswerForm {
     this.showWanted();
   }
 
+  /** The likeliest choices by question; null: the order of the schema. */
+  rank(ranked) {
+    for (const field of this.fields) field.rank?.(ranked?.[field.definition.name]);
+  }
+
   onChange(field) {
     this.mark(field);
     this.complain(field, "");

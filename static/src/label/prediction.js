@@ -5,7 +5,7 @@ import { formatNumber, t } from "../lib/i18n.js";
 const PRESSABLE = "button, a, summary, select";
 
 export class PredictionBar {
-  /** `fill(value)`: put answers into the form; null takes them out. */
+  /** `fill(value, ranked)`: put answers into the form, with the likeliest choices of long lists; null takes them out. */
   constructor(fill) {
     this.fill = fill;
     this.predictions = [];
@@ -29,7 +29,7 @@ export class PredictionBar {
   choose(at) {
     this.chosen = at;
     this.draw();
-    this.fill(at === null ? null : structuredClone(this.predictions[at].value));
+    this.fill(at === null ? null : structuredClone(this.predictions[at].value), this.predictions[at ?? 0].ranked);
   }
 
   draw() {

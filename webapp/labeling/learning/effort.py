@@ -26,11 +26,24 @@ WORD = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff]+|[\u3040-\u30ff\u3400-\u9ff
 PART = re.compile(r"\w+|\s+|[^\w\s]")
 
 
-def keys_for(schema: Mapping[str, Any], data: Mapping[str, Any], value: Answers, proposed: Answers | None = None) -> int:
-    """Key presses from an untouched form, or from one with a proposal filled in, to the submitted answers."""
+def keys_for(
+    schema: Mapping[str, Any],
+    data: Mapping[str, Any],
+    value: Answers,
+    proposed: Answers | None = None,
+    ranked: Mapping[str, Sequence[str]] | None = None,
+) -> int:
+    """Key presses from an untouched form, or from one with a proposal filled in, to the submitted answers.
+
+    `ranked`: {question: likeliest choices}; a long list begins with them, so that a digit picks each of the first nine.
+    """
     fields = schema["fields"]
     final, begun = _by_name(value), _by_name(proposed or [])
     work = [_edit(field, data, begun.get(field["name"]), final.get(field["name"])) for field in fields]
+    for place, field in enumerate(fields):
+        if work[place] > 1 and field["type"] == "choice" and not field.get("multiple"):
+            offered = list((ranked or {}).get(field["name"], ()))[:DIGITS]
+            work[place] = 1 if final.get(field["name"]) in offered else work[place]
     pressed = sum(work) + max(0, sum(1 for keys in work if keys) - 1)  # ] goes to the next question
     if is_quick(fields) and pressed:
         return pressed  # choosing submits

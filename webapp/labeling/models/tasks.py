@@ -132,12 +132,16 @@ class PredictionSource(models.Model):
 
 
 class Prediction(models.Model):
-    """What a model proposes for a task, in the shape of an annotation. `score`: how sure it is, 0 to 1."""
+    """What a model proposes for a task, in the shape of an annotation. `score`: how sure it is, 0 to 1.
+
+    `ranked`: {question: likeliest choices}, which a long list of choices offers first.
+    """
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="predictions")
     source = models.ForeignKey(PredictionSource, on_delete=models.CASCADE, related_name="predictions")
     value = models.JSONField()
     score = models.FloatField(null=True, blank=True)
+    ranked = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -75,7 +75,14 @@ class Turn:
             task["review"] = self.review
         if self.predictions:
             task["predictions"] = [
-                {"id": one.pk, "model": one.source.name, "value": one.value, "score": one.score} for one in self.predictions
+                {
+                    "id": one.pk,
+                    "model": one.source.name,
+                    "value": one.value,
+                    "score": one.score,
+                    **({"ranked": one.ranked} if one.ranked else {}),
+                }
+                for one in self.predictions
             ]
         expires = self.expires_at.isoformat() if self.expires_at else None
         return {"task": task, "draft": self.draft, "lease": {"expires_at": expires}, "progress": progress}
