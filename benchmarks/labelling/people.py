@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ class Person:
         self.port = port
         self.headers = {"Accept": "application/json", **headers}
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+        weakref.finalize(self, self.connection.close)
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         content = None if body is None else json.dumps(body).encode()
@@ -28,10 +30,10 @@ class Person:
                 self.connection.request(method, path, content, headers)
                 answer = self.connection.getresponse()
                 return answer.status, answer.read()
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            except (OSError, http.client.HTTPException) as error:
                 # a server may close a connection that waited; requests here are harmless to repeat or counted by the caller
                 self.connection.close()
-                if attempt == 2:
+                if attempt == 2 or not isinstance(error, ConnectionError):
                     raise
         raise AssertionError
 
