@@ -7,9 +7,10 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from torch.distributed import TCPStore
 
 from tests.workers.train import tiny
 from workers.program import Stopped
@@ -20,12 +21,6 @@ from workers.train.loop import Loop
 STOPPED = 75
 CLONE_NEWNET = 0x40000000
 PATIENCE = 300
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_together(
@@ -40,7 +35,11 @@ def run_together(
     `hosts`: for each process a network namespace and the environment there."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.workers.train.members", "workers.train.sft", "torch.distributed.fsdp"])
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": str(size)}
+    # As torchrun does, the store is opened before any member starts, on a port that the system chooses.
+    store = None if hosts else TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": str(size)}
+    if store is not None:
+        shared |= {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
     path, members = run.file(), []
     for rank in range(size):
         name, own = hosts[rank] if hosts else ("", {})
