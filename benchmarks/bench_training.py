@@ -105,6 +105,7 @@ def our_loop(folder: Path, case: dict[str, Any], threads: int, batch_tokens: int
         chosen = SftSpec.model_validate({**spec, "method": "lora" if case["lora"] else "full"})
         job = SftJob(Session(program, chosen), chosen)
     job.prepare()
+    job.session.shape(job.network, job.choices, job.longest)
     return job.loop()
 
 

@@ -30,7 +30,7 @@ LONG_TEXT = 20_000
 """Characters of a text that a page takes the time to tokenise."""
 FULL_BELOW = 50_000_000
 """Weights below which the method «automatic» trains all of them (workers.train.recipe)."""
-LONGEST_PASS = {"cpu": 4096, "cuda": 65_536}
+LONGEST_PASS = {"cpu": 2048, "cuda": 65_536}
 SHOWN_CARDS = ("RTX 2080", "RTX 3060", "RTX 4090", "A100 80G")
 
 
