@@ -1,6 +1,6 @@
 """What models save people who label (S6.10): a simulated annotator works once from scratch and once with proposals.
 
-`python -m benchmarks.bench_assisted [tasks]` (default 600 a family) labels through the API of the whole application: intents
+`python -m benchmarks.bench_assisted [tasks]` (default 1000 a family) labels through the API of the whole application: intents
 (banking77 where it is present in ../shared/data, else made-up ones), marked names, places, amounts and dates in messages, and
 texts with slips of the pen that have to be corrected. With help a round of learning (its real program) runs after the first
 60 labels and then every 120 new ones; the least sure records come first. Keys are counted by the label page's own key map
@@ -240,7 +240,7 @@ def interval(pairs: list[tuple[int, int]], times: int = 1000) -> tuple[float, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tasks", nargs="?", type=int, default=600)
+    parser.add_argument("tasks", nargs="?", type=int, default=1000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shuyuan-bench-") as folder:
         os.environ["SHUYUAN_DATA"] = folder
