@@ -7,6 +7,7 @@ from typing import Any
 
 from webapp.labeling.models import Adjudication, Annotation, LabelProject, ReviewState, Task
 from webapp.labeling.schema import ANSWER_SOURCE
+from workers.data.preferences import compared_answers
 from workers.spec.record import Record
 
 CHUNK = 1000
@@ -121,12 +122,12 @@ def apply_answers(schema: dict[str, Any], data: dict[str, Any], answers: dict[st
 
 def _is_answer(field: dict[str, Any], record: dict[str, Any]) -> bool:
     """A text without a source is an answer to a text or a conversation, but a remark on pictures and responses."""
-    return field.get("source") == ANSWER_SOURCE or not (record.get("media") or record.get("responses"))
+    return field.get("source") == ANSWER_SOURCE or not (record.get("media") or compared_answers(record))
 
 
 def _apply_preference(record: dict[str, Any], field: dict[str, Any], answer: Any) -> None:
     """Two responses in order become a preference pair; ties and more responses stay in the annotations only."""
-    responses = record.get("responses") or []
+    responses = compared_answers(record)
     if len(responses) != 2 or not record.get("messages"):
         return
     if field["type"] == "pairwise" and answer in {"a", "b"}:

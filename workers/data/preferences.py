@@ -1,10 +1,26 @@
 """Which of several answers people preferred, as pairs that preference training reads."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from workers.spec.record import Message, Record
+
+
+def compared_answers(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The answers to compare: the record's `responses`, else its chosen and rejected one without a word which is which.
+
+    Which of the two comes first hangs on their texts alone: the same at every look, whichever of them is preferred.
+    """
+    if record.get("responses") or not (record.get("chosen") and record.get("rejected")):
+        return list(record.get("responses") or [])
+    contents = [
+        "\n\n".join(turn.get("content") or "" for turn in record[part] if turn.get("role", "assistant") == "assistant")
+        for part in ("chosen", "rejected")
+    ]
+    contents.sort(key=lambda content: (zlib.crc32(content.encode(errors="replace")), content))
+    return [{"id": str(number), "content": content} for number, content in enumerate(contents, start=1)]
 
 
 def preference_levels(record: Mapping[str, Any]) -> list[list[str]] | None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workers.data.preferences import compared_answers
+
 Message = dict[str, str]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ASKABLE = frozenset({"choice", "pairwise", "rating", "number", "text", "spans"})
@@ -21,7 +23,7 @@ def record_words(data: Mapping[str, Any]) -> str:
     """The record as a model reads it: its text, the conversation, the responses."""
     parts = [str(data["text"])] if data.get("text") else []
     parts += [f"{turn['role']}: {turn.get('content') or ''}" for turn in data.get("messages") or []]
-    for name, response in zip(LETTERS, data.get("responses") or [], strict=False):
+    for name, response in zip(LETTERS, compared_answers(data), strict=False):
         parts.append(f"Answer {name}:\n{response.get('content', '')}")
     return "\n\n".join(parts)[:LONGEST_SHOWN]
 

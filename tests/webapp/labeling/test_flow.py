@@ -13,10 +13,12 @@ from webapp.accounts.models import Role, User, Workspace
 from webapp.core.errors import NotFound, UserError
 from webapp.labeling import exports, people, predicting
 from webapp.labeling.models import Annotation, Contribution, Help, LabelProject, Prediction, PredictionSource, Review, Task
-from webapp.labeling.outcomes import task_outcomes
+from webapp.labeling.outcomes import labelled_records, task_outcomes
 from webapp.labeling.predicting import Proposed
 from webapp.labeling.quality import adjudicating, gold, reviewing
 from webapp.labeling.work import queue, submitting
+from webapp.labeling.work.showing import data_for_page
+from workers.spec.record import Message, Record
 
 keys = (f"flow-{number}" for number in itertools.count())
 
@@ -287,3 +289,33 @@ def test_export_tells_review_gold_and_help(alice: User, bob: User, workspace: Wo
     label(bob, claim(bob, project))
     (row, _record), *_rest = exports.exported_rows(project)
     assert (row["review"], row["is_gold"], row["help"]) == ("pending", False, "")
+
+
+def test_imported_preferences_are_judged_anew_and_blind(alice: User, workspace: Workspace) -> None:
+    """S6.9: the two answers of a preference are compared like any other responses, and the verdict becomes the preference."""
+    records = [
+        Record(
+            id=str(number),
+            messages=[Message(role="user", content=f"Question {number}")],
+            chosen=[Message(role="assistant", content=f"Preferred {number}")],
+            rejected=[Message(role="assistant", content=f"Other {number}")],
+        )
+        for number in range(20)
+    ]
+    fields = [{"name": "better", "type": "pairwise", "label": "Which is better?", "required": True}]
+    project = make_project(alice, workspace, records, {"fields": fields})
+    firsts = set()
+    for _ in records:
+        turn = queue.next_task(user=alice, project_id=project.pk)
+        assert turn.task is not None
+        data = data_for_page(project, turn.task)
+        assert not {"chosen", "rejected"} & set(data)
+        contents = [answer["content"] for answer in data["responses"]]
+        firsts.add(contents[0].split()[0])
+        wanted = "ab"[contents.index(next(content for content in contents if content.startswith("Other")))]
+        value = [{"q": "better", "type": "pairwise", "value": wanted}]
+        submitting.submit(user=alice, task_id=turn.task.pk, value=value, key=next(keys))
+    assert firsts == {"Preferred", "Other"}
+    for labelled in labelled_records(project):
+        assert labelled.chosen is not None
+        assert labelled.chosen[0].content == f"Other {labelled.id}"

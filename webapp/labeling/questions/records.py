@@ -3,6 +3,7 @@
 from typing import Any
 
 from webapp.labeling.questions.fields import ANSWER_SOURCE
+from workers.data.preferences import compared_answers
 
 
 def at_source(data: dict[str, Any], source: str | None) -> Any:
@@ -12,6 +13,8 @@ def at_source(data: dict[str, Any], source: str | None) -> Any:
     if source == ANSWER_SOURCE:
         answers = [turn for turn in data.get("messages") or [] if turn.get("role") == "assistant"]
         return answers[-1].get("content") if answers else None
+    if source == "responses":
+        return compared_answers(data) or None
     if source.startswith("annotations."):
         wanted = source.partition(".")[2]
         return next((answer.get("value") for answer in data.get("annotations") or [] if answer.get("q") == wanted), None)
