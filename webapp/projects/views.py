@@ -26,8 +26,10 @@ def start(request: HttpRequest) -> HttpResponse:
 @require_safe
 @workspace_page()
 def home(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    stations = queries.stations(workspace, request.user)  # type: ignore[arg-type]
     context = {
-        "stations": queries.stations(workspace, request.user),  # type: ignore[arg-type]
+        "stations": stations,
+        "can_chat": any(station.name == "deployment" and station.health != "idle" for station in stations),
         "activity": queries.recent_activity(workspace),
         "lesson": lesson.next_step(workspace, request.user),  # type: ignore[arg-type]
         "worker_missing": not workers_alive.any_alive(),

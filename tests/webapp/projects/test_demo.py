@@ -7,6 +7,7 @@ from django.test import Client
 
 from tests.conftest import logged_in
 from webapp.accounts.models import Membership, Role, User, Workspace
+from webapp.accounts.services import create_workspace
 from webapp.datasets.models import DatasetVersion
 from webapp.evals.models import Evaluation, Suite
 from webapp.jobs.models import Job
@@ -92,3 +93,10 @@ def test_who_may_not_train_is_not_asked_to(prepared: Workspace, bob: User, alice
 def test_no_step_without_its_data(prepared: Workspace, admin: User) -> None:
     DatasetVersion.objects.filter(origin__endswith="new_policies").delete()
     assert lesson.next_step(prepared, admin) is None
+
+
+def test_empty_workspace_begins_with_data_not_with_a_chat(prepared: Workspace, admin: User) -> None:
+    fresh = create_workspace(user=admin, name="Fresh")
+    browser = logged_in(admin)
+    assert "find what it gets wrong" in browser.get(f"/w/{prepared.slug}/").content.decode()
+    assert "find what it gets wrong" not in browser.get(f"/w/{fresh.slug}/").content.decode()
