@@ -4,10 +4,12 @@ import os
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
-django_application = get_asgi_application()
+
+from webapp.core.handler import application as thread_application
+
+django_application = thread_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402  (needs the app registry)
 
