@@ -6,6 +6,7 @@ from typing import Any
 import hypothesis
 import pytest
 from django.test import Client
+from django.utils import translation
 
 from webapp.accounts.models import Membership, Role, User, Workspace
 from webapp.accounts.services import create_workspace
@@ -28,6 +29,12 @@ def data_folder(settings: Any, tmp_path: Path) -> Path:
     folder.mkdir()
     settings.DATA_DIR = folder
     return folder
+
+
+@pytest.fixture(autouse=True)
+def default_language() -> None:
+    """A request of the test before may have left its language in this thread."""
+    translation.deactivate()
 
 
 @pytest.fixture
