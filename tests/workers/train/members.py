@@ -10,6 +10,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
 from tests.workers.train import tiny
@@ -81,3 +83,14 @@ def _enter(namespace: str) -> None:
     with Path(f"/run/netns/{namespace}").open("rb") as file:
         if library.setns(file.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
+
+
+def assert_same(found: tiny.Run, expected: tiny.Run) -> None:
+    """The curves of both runs and their weights, to what sums in another order may differ by."""
+    for name in ("loss", "held_out_loss", "grad_norm"):
+        curves = found.curve(name), expected.curve(name)
+        assert list(curves[0]) == list(curves[1])
+        np.testing.assert_allclose(list(curves[0].values()), list(curves[1].values()), rtol=2e-3)
+    weights = [load_file(run.folder / "out/model/model.safetensors") for run in (found, expected)]
+    for name, item in weights[0].items():
+        np.testing.assert_allclose(item, weights[1][name], atol=2e-3)

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.torch import load_file
-
 from tests.workers.train import tiny
+from tests.workers.train.members import assert_same
 from workers.program import EXIT_BAD_INPUT, EXIT_DONE, EXIT_STOPPED
 
 Maker = Callable[..., tiny.Run]
@@ -33,16 +31,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").split()[2] != "Z"
     except FileNotFoundError:
         return False
-
-
-def assert_same(found: tiny.Run, expected: tiny.Run) -> None:
-    for name in ("loss", "held_out_loss", "grad_norm"):
-        curves = found.curve(name), expected.curve(name)
-        assert list(curves[0]) == list(curves[1])
-        np.testing.assert_allclose(list(curves[0].values()), list(curves[1].values()), rtol=2e-3)
-    weights = [load_file(run.folder / "out/model/model.safetensors") for run in (found, expected)]
-    for name, item in weights[0].items():
-        np.testing.assert_allclose(item, weights[1][name], atol=2e-3)
 
 
 def test_two_processes_learn_as_one_and_survive_a_kill(sft: Maker) -> None:

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.workers.train import tiny
-from tests.workers.train.members import STOPPED, run_together
+from tests.workers.train.members import STOPPED, assert_same, run_together
 from workers.train.launch import PEER_LOST
 
 Maker = Callable[..., tiny.Run]
@@ -34,16 +34,6 @@ def go_on(run: tiny.Run, parallel: dict[str, Any], **how: Any) -> list[int | Non
     codes = run_together(run, parallel["processes"], **how)
     run.next_attempt()
     return codes
-
-
-def assert_same(found: tiny.Run, expected: tiny.Run) -> None:
-    for name in ("loss", "held_out_loss", "grad_norm"):
-        curves = found.curve(name), expected.curve(name)
-        assert list(curves[0]) == list(curves[1])
-        np.testing.assert_allclose(list(curves[0].values()), list(curves[1].values()), rtol=2e-3)
-    weights = [load_file(run.folder / "out/model/model.safetensors") for run in (found, expected)]
-    for name, item in weights[0].items():
-        np.testing.assert_allclose(item, weights[1][name], atol=2e-3)
 
 
 def test_every_sharding_goes_on_from_every_other(sft: Maker) -> None:
