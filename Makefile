@@ -63,14 +63,13 @@ static/dist/.vite/manifest.json: package.json package-lock.json vite.config.js $
 	@touch $@
 
 # A browser's driver keeps an event loop in its process, so tests that steer one have processes of their own.
+# Every part runs, so that one report tells all that fails.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 BROWSER := tests/frontend tests/e2e tests/hostile/test_browser.py
 test: setup .venv/dev.stamp
 ifeq ($(TESTS),tests)
-	@$(PYTEST) tests $(BROWSER:%=--ignore=%)
-	@$(PYTEST) tests/frontend
-	@$(PYTEST) tests/e2e
-	@$(PYTEST) tests/hostile/test_browser.py
+	@failed=; $(PYTEST) tests $(BROWSER:%=--ignore=%) || failed=1; \
+	  for part in $(BROWSER); do $(PYTEST) $$part || failed=1; done; [ -z "$$failed" ]
 else
 	@$(PYTEST) $(TESTS)
 endif

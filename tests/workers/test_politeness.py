@@ -14,10 +14,17 @@ POLITE = f"from workers.politeness import give_way; give_way(3); {SHOW}"
 grouped = pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group tasks by session")
 
 
+IN_A_SESSION = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', sys.argv[1]]))"
+
+
 def shown(code: str, *, own_session: bool) -> tuple[int, int]:
-    """The nice values of a program and of its group, seen from the program."""
+    """The nice values of a program and of its group, seen from the program.
+
+    The session of others is one that we open: the first session of a machine has a group without a nice value.
+    """
+    program = [code] if own_session else [IN_A_SESSION, code]
     told = subprocess.run(
-        [sys.executable, "-c", code], start_new_session=own_session, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", *program], start_new_session=True, capture_output=True, text=True, check=True, timeout=60
     ).stdout
     nice, group = told.splitlines()[:2]
     found = re.search(r"nice (-?\d+)", group)
