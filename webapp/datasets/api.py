@@ -10,7 +10,7 @@ from webapp.accounts.models import Role
 from webapp.core.errors import NotFound, error_body
 from webapp.datasets import comparing, composition, deriving, exports, queries, saved_views, services, uploads
 from webapp.datasets.access import access_dataset, access_upload, access_version
-from webapp.datasets.building import ready_version
+from webapp.datasets.files import ready_version
 from webapp.datasets.filtering import dataset_conditions, from_query
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, VersionState

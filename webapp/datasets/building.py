@@ -23,6 +23,7 @@ from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
 from webapp.datasets import indexes, media
+from webapp.datasets.files import canonical_path
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
 from workers.data.index.facts import TEXT_LIMIT, record_language, record_words
 from workers.data.records import record_line, slim, slim_digest
@@ -33,27 +34,6 @@ logger = logging.getLogger(__name__)
 CHUNK_ROWS = 2000
 ROW_COLUMNS = ("version_id", "position", "key", "digest", "data", "text", "label", "language")
 ABANDONED_AFTER = timedelta(seconds=90)
-
-
-def canonical_path(sha256: str) -> Path:
-    return storage.folder("datasets") / f"{sha256}.jsonl"
-
-
-def version_path(version: DatasetVersion) -> Path:
-    """The canonical file of a version; an error in one sentence when it is gone."""
-    ready_version(version)
-    return storage.inside(Path(settings.DATA_DIR), version.path)
-
-
-def ready_version(version: DatasetVersion) -> DatasetVersion:
-    """The version itself when its data can be read, else an error."""
-    path = storage.inside(Path(settings.DATA_DIR), version.path)
-    if version.state != VersionState.READY or not version.path or not path.is_file():
-        raise UserError(
-            "dataset.not_ready", "Version {number} of “{name}” has no data yet or no longer; import it again.",
-            status=409, number=version.number, name=version.dataset.name,
-        )  # fmt: skip
-    return version
 
 
 def next_version(dataset: Dataset, **fields: Any) -> DatasetVersion:

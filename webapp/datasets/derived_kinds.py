@@ -6,7 +6,7 @@ from webapp.accounts.services import record_audit
 from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
-from webapp.datasets import building, storing
+from webapp.datasets import building, files, storing
 from webapp.datasets.indexes import open_index
 from webapp.datasets.kinds import counted, page, version_of
 from webapp.datasets.models import DatasetVersion, VersionState
@@ -22,7 +22,7 @@ def derive_inputs(job: Job) -> Inputs:
     source = DatasetVersion.objects.select_related("dataset").filter(pk=job.spec["datasets"][0]).first()
     if source is None or source.dataset.workspace_id != job.workspace_id:
         raise UserError("dataset.source_gone", "The version that this job reads has been deleted; start from another.")
-    path = building.version_path(source)
+    path = files.version_path(source)
     open_index(source)
     storage.require_space(len(job.spec["outputs"]) * source.bytes)
     DatasetVersion.objects.filter(job=job, state=VersionState.FAILED).update(state=VersionState.BUILDING)

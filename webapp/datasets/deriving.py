@@ -17,6 +17,7 @@ from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.datasets import building
 from webapp.datasets.access import access_version
+from webapp.datasets.files import version_path
 from webapp.datasets.indexes import open_index
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.datasets.services import delete_version, get_or_create_dataset
@@ -158,7 +159,7 @@ def _derive_now(
 ) -> list[DatasetVersion]:
     from workers.data.deriving import derive
 
-    source = building.version_path(version)
+    source = version_path(version)
     made = []
     with tempfile.TemporaryDirectory(dir=storage.folder("datasets"), prefix=".derive-") as folder:
         files = output_files(Path(folder), len(targets))

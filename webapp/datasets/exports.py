@@ -14,7 +14,7 @@ from django.utils.text import slugify
 from webapp.core import storage
 from webapp.core.errors import NotFound, UserError, translate
 from webapp.core.streaming import PIECE_BYTES, send_file, stream
-from webapp.datasets.building import version_path
+from webapp.datasets.files import version_path
 from webapp.datasets.media import files_of
 from webapp.datasets.models import DatasetVersion
 from workers.data.exporters import FORMATS, SUFFIXES, export, exported_count, losses

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webapp.core import storage
+from webapp.datasets.files import version_path
 from webapp.datasets.models import DatasetVersion
 from workers.data.index.facts import record_language, record_words
 from workers.data.records import slim_digest
@@ -24,8 +25,6 @@ def index_folder(sha256: str) -> Path:
 
 def open_index(version: DatasetVersion) -> "Index":
     """The index of a ready version; made again from the canonical file when it is missing or of an older format."""
-    from webapp.datasets.building import version_path
-
     return index_of(version_path(version), version.sha256)
 
 

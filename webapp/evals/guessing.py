@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 from webapp.core.errors import UserError
-from webapp.datasets.building import version_path
+from webapp.datasets.files import version_path
 from webapp.datasets.models import DatasetVersion
 from workers.data.records import read_records
 from workers.spec.evaluate import SuiteConfig

@@ -12,7 +12,7 @@ from webapp.accounts.services import record_audit
 from webapp.core.errors import NotFound, UserError
 from webapp.core.events import publish
 from webapp.datasets.access import access_version
-from webapp.datasets.building import version_path
+from webapp.datasets.files import version_path
 from webapp.datasets.models import RecordRow
 from webapp.datasets.words import clean
 from webapp.labeling.access import access_project

@@ -13,7 +13,8 @@ from workers.data.attaching import Attacher
 from workers.data.formats.base import Problem, content_error
 from workers.data.language import guess_language
 from workers.data.media_files import MediaSink
-from workers.data.readings import Content, Reading, Settings, open_reading
+from workers.data.opening import open_reading
+from workers.data.readings import Content, Reading, Settings
 from workers.data.records import record_line, slim
 from workers.data.source import MAX_LINE
 from workers.spec.errors import UserError

@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from workers.data.archive import Archive
@@ -168,21 +167,3 @@ def check_mapping(mapping: Mapping[str, str], columns: list[str]) -> dict[str, s
 
 def head_of(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:200]
-
-
-def open_reading(path: Path, name: str, settings: Settings, *, is_preview: bool = False) -> Reading:
-    """By content: an archive, or a file of text. `is_preview`: what would take long is refused."""
-    from workers.data import packages  # they read files in turn
-    from workers.data.archive import is_zip
-    from workers.data.packages.single_document import DocumentReading, is_single_document
-    from workers.data.packages.webdataset import WebDatasetReading, is_tar
-
-    if settings.format == "document" or (settings.format == "auto" and is_single_document(path, name)):
-        return DocumentReading(path, name)
-    if is_zip(path):
-        return packages.open_archive(Archive(path, is_preview=is_preview), settings)
-    if is_tar(path):
-        return WebDatasetReading(path)
-    if packages.tables.is_table(path):
-        return packages.tables.open_path(path, name, settings)
-    return packages.open_source(Source(path, settings.encoding), name, settings)

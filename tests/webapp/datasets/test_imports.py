@@ -13,7 +13,7 @@ from django.test import Client
 from tests.webapp.datasets.uploading import LABELLED, import_file, post, send
 from tests.workers.data.processing.test_documents import pdf
 from webapp.accounts.models import User, Workspace
-from webapp.datasets import building
+from webapp.datasets import building, files
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, Upload, VersionState
 from webapp.jobs.leases import ensure_slots
 from webapp.jobs.models import Job, State
@@ -31,7 +31,7 @@ def test_imported_file_becomes_an_immutable_version(alice_client: Client, worksp
     """S6.1, S6.5: canonical file named by its content, a row per record, statistics, lineage to the job."""
     version = import_file(alice_client, workspace.slug, "banking.csv", LABELLED, name="Banking", domain="finance")
     assert (version.state, version.count, version.refused) == (VersionState.READY, 30, 0)
-    path = building.version_path(version)
+    path = files.version_path(version)
     assert path.name == f"{version.sha256}.jsonl"
     stored = [json.loads(line)["id"] for line in path.read_text().splitlines()]
     assert stored == list(version.records.order_by("position").values_list("key", flat=True))
@@ -49,11 +49,11 @@ def test_same_content_has_the_same_hash(alice_client: Client, workspace: Workspa
     first = import_file(alice_client, workspace.slug, "a.csv", LABELLED, name="One")
     second = import_file(alice_client, workspace.slug, "b.csv", LABELLED, name="Two")
     assert first.sha256 == second.sha256
-    assert len(list(building.canonical_path(first.sha256).parent.glob("*.jsonl"))) == 1
+    assert len(list(files.canonical_path(first.sha256).parent.glob("*.jsonl"))) == 1
     assert alice_client.delete(f"/api/v1/datasets/{first.dataset_id}").status_code == 204
-    assert building.version_path(second).exists(), "a file that another version names stays"
+    assert files.version_path(second).exists(), "a file that another version names stays"
     assert alice_client.delete(f"/api/v1/datasets/{second.dataset_id}").status_code == 204
-    assert not building.canonical_path(first.sha256).exists()
+    assert not files.canonical_path(first.sha256).exists()
     assert not RecordRow.objects.exists()
 
 

@@ -96,7 +96,7 @@ def test_a_digest_that_is_only_claimed_opens_nothing(version: DatasetVersion, ch
 
 
 def test_versions_made_from_others_keep_their_files_until_the_last_one_goes(version: DatasetVersion, alice: User) -> None:
-    from webapp.datasets.building import version_path
+    from webapp.datasets.files import version_path
 
     records = list(read_records(version_path(version)))
     made = create_version_from_records(user=alice, dataset_id=version.dataset_id, records=records[:1], origin="half", parent=None)

@@ -12,7 +12,7 @@ from tests.webapp.datasets.uploading import import_file, post
 from tests.workers.data.processing.test_documents import LETTER, PAGE, docx, pdf
 from webapp.accounts.models import User, Workspace
 from webapp.core.errors import UserError
-from webapp.datasets import building, services
+from webapp.datasets import files, services
 from webapp.datasets.models import DatasetVersion, VersionState
 from webapp.datasets.processing import services as processing
 from webapp.datasets.processing import spot_checks
@@ -67,10 +67,10 @@ def lines(client: Client, address: str) -> list[dict[str, Any]]:
 
 def test_version_becomes_a_cleaner_one(alice_client: Client, version: DatasetVersion, examination: DatasetVersion) -> None:
     """The whole chain: lineage, counts per stage, what was dropped, masked text, a quality facet; the source is untouched."""
-    before = building.version_path(version).read_bytes()
+    before = files.version_path(version).read_bytes()
     made = run(alice_client, version, settings(examination))
     assert (made.state, made.number, made.parent_id, made.count) == (VersionState.READY, 2, version.pk, 22)
-    assert building.version_path(version).read_bytes() == before
+    assert files.version_path(version).read_bytes() == before
     assert [stage["name"] for stage in made.recipe["funnel"]][:3] == ["extraction", "normalisation", "rules"]
     report = alice_client.get(f"/api/v1/versions/{made.pk}/processing").json()
     dropped = {stage["name"]: stage["reasons"] for stage in report["stages"] if stage["dropped"]}

@@ -16,7 +16,7 @@ from django.test import Client
 from tests.webapp.datasets.uploading import post
 from webapp.accounts.models import User, Workspace
 from webapp.core.errors import UserError
-from webapp.datasets import building, deriving, services
+from webapp.datasets import building, deriving, files, services
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, VersionState
 from webapp.labeling.models import LabelProject
 from workers.spec.record import Facets, Message, Record
@@ -41,13 +41,13 @@ def version(alice: User, workspace: Workspace) -> DatasetVersion:
 
 def test_records_become_a_ready_version_without_a_job(version: DatasetVersion) -> None:
     assert (version.state, version.count, version.number) == (VersionState.READY, 300, 1)
-    assert version.sha256 == hashlib.sha256(building.version_path(version).read_bytes()).hexdigest()
+    assert version.sha256 == hashlib.sha256(files.version_path(version).read_bytes()).hexdigest()
     assert version.records.count() == 300
 
 
 def test_file_becomes_the_same_version_as_its_records(alice: User, version: DatasetVersion) -> None:
     again = services.create_version_from_file(
-        user=alice, dataset_id=version.dataset_id, path=building.version_path(version), origin="copy"
+        user=alice, dataset_id=version.dataset_id, path=files.version_path(version), origin="copy"
     )
     assert (again.number, again.sha256, again.count) == (2, version.sha256, 300)
 
@@ -252,7 +252,7 @@ def test_full_disk_while_splitting_leaves_nothing_behind(
     answer = post(alice_client, f"/api/v1/versions/{version.pk}/split", {"fraction": 0.5}, status=507)
     assert answer["error"]["code"] == "storage.disk_full"
     assert DatasetVersion.objects.count() == 1
-    left = {path.name for path in building.canonical_path("x").parent.iterdir()}
+    left = {path.name for path in files.canonical_path("x").parent.iterdir()}
     assert left == {f"{version.sha256}.jsonl", f"{version.sha256}.index"}
 
 

@@ -11,7 +11,7 @@ from webapp.accounts.services import record_audit
 from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.core.events import publish
-from webapp.datasets import building
+from webapp.datasets import building, files
 from webapp.datasets.models import DatasetVersion, VersionMedia, VersionState
 from webapp.jobs import paths
 from webapp.jobs.kinds import Inputs, JobKind, register
@@ -60,7 +60,7 @@ def inputs(job: Job) -> Inputs:
 
 
 def _input(version: DatasetVersion) -> DatasetInput:
-    path = building.version_path(version)
+    path = files.version_path(version)
     return DatasetInput(id=version.pk, name=str(version), path=path, sha256=version.sha256, count=version.count)
 
 

@@ -16,7 +16,7 @@ from django.db import transaction
 from webapp.accounts.models import Role, User
 from webapp.core import storage
 from webapp.core.errors import UserError
-from webapp.datasets import building
+from webapp.datasets import files
 from webapp.datasets.access import access_version
 from webapp.datasets.models import DatasetVersion, RecordRow, VersionMedia, VersionState
 from webapp.datasets.processing import kinds
@@ -34,7 +34,7 @@ OFFERED = 100
 def process_version(*, user: User, version_id: int, stages: Stages, idempotency_key: str | None = None) -> DatasetVersion:
     """Queue the job that makes the next version of the same dataset; the source stays as it is."""
     version = access_version(user, version_id, role=Role.MANAGER)
-    building.version_path(version)
+    files.version_path(version)
     stages = checked(version, stages)
     spec = ProcessDatasetSpec(datasets=[version.pk, *stages.decontamination.against], stages=stages)
     with transaction.atomic():
@@ -97,7 +97,7 @@ def preview(*, user: User, version_id: int, stages: Stages) -> dict[str, Any]:
     A program of its own does it: documents may be hostile, and the web server must not wait for them.
     """
     version = access_version(user, version_id, role=Role.MANAGER)
-    building.version_path(version)
+    files.version_path(version)
     stages = checked(version, stages)
     sets = DatasetVersion.objects.select_related("dataset").in_bulk(stages.decontamination.against)
     positions = random.Random(version.sha256).sample(range(version.count), min(PREVIEWED, version.count))
@@ -111,7 +111,7 @@ def preview(*, user: User, version_id: int, stages: Stages) -> dict[str, Any]:
         request = {
             "records": str(folder / "records.jsonl"),
             "stages": stages.model_dump(mode="json"),
-            "sets": {str(item): str(building.version_path(item)) for item in sets.values()},
+            "sets": {str(item): str(files.version_path(item)) for item in sets.values()},
             "media": str(storage.folder("media")),
             "held": list(held),
             "work": str(folder / "work"),

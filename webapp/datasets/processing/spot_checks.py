@@ -16,7 +16,7 @@ from webapp.core.bodies import clean
 from webapp.core.errors import UserError
 from webapp.core.events import publish
 from webapp.core.paging import Page, paginate
-from webapp.datasets import building
+from webapp.datasets import files
 from webapp.datasets.access import access_version
 from webapp.datasets.media import record_for_page
 from webapp.datasets.models import DatasetVersion, SpotCheck, SpotJudgement
@@ -46,7 +46,7 @@ def access_spot_check(user: User, check_id: int, *, role: str = Role.VIEWER) -> 
 def start_spot_check(*, user: User, version_id: int, size: int, seed: int = 0) -> SpotCheck:
     """Draw the records. The same version, seed and size give the same records in the same order."""
     version = access_version(user, version_id, role=Role.MANAGER)
-    building.version_path(version)
+    files.version_path(version)
     if not 1 <= size <= LARGEST:
         raise UserError(
             "spot.bad_size", "A spot check has between 1 and {limit} records; choose a number between.", status=422, limit=LARGEST

@@ -11,7 +11,7 @@ from webapp.accounts.access import may
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound
-from webapp.datasets import building
+from webapp.datasets import files
 from webapp.datasets.access import access_version
 from webapp.datasets.forms import checked
 from webapp.datasets.models import DatasetVersion, VersionState
@@ -31,7 +31,7 @@ def version_here(request: MemberRequest, workspace: Workspace, version_id: int) 
 def process(request: MemberRequest, workspace: Workspace, version_id: int) -> HttpResponse:
     """The stages; sending them starts the job."""
     version = version_here(request, workspace, version_id)
-    building.version_path(version)
+    files.version_path(version)
     versions, evaluation = services.comparable_versions(version)
     if request.method == "POST":
         form = forms.StagesForm(request.POST, versions=versions)

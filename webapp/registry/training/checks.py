@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webapp.core.errors import UserError
-from webapp.datasets.building import version_path
+from webapp.datasets.files import version_path
 from webapp.datasets.models import DatasetVersion
 from workers.data.records import as_messages, as_text, read_records, slim
 from workers.data.templates import ChatTemplate

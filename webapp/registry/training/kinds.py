@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from webapp.core.errors import NotFound
-from webapp.datasets.building import version_path
+from webapp.datasets.files import version_path
 from webapp.datasets.models import DatasetVersion
 from webapp.jobs import paths
 from webapp.jobs.kinds import JobKind, register

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from webapp.accounts.models import User, Workspace
 from webapp.core.errors import UserError
-from webapp.datasets.building import version_path
+from webapp.datasets.files import version_path
 from webapp.datasets.models import DatasetVersion
 from webapp.registry.access import access_ready_model
 from webapp.registry.models import Model

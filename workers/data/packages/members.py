@@ -7,6 +7,7 @@ from workers.data.formats.base import Problem, problem
 from workers.data.media_files import MediaSink, kind_of
 from workers.data.packages import tables
 from workers.data.packages.folder import split_of
+from workers.data.packages.plain import member_source, open_source
 from workers.data.readings import Content, Reading, Settings
 from workers.spec.errors import UserError
 
@@ -57,8 +58,6 @@ class MembersReading(Reading):
         raise refused
 
     def _open(self, name: str) -> Reading:
-        from workers.data.packages import member_source, open_source
-
         if name.lower().endswith(tables.SUFFIXES):
             assert self.archive is not None
             return tables.open_member(self.archive, name, self._settings)
