@@ -105,7 +105,7 @@ def stalls(folder: Path, seconds: float) -> None:
 # Kills
 
 
-def kills(folder: Path, count: int, seed: int = 1) -> None:
+def kills(folder: Path, count: int, seed: int) -> None:
     dice = random.Random(seed)
     tokenizer = tiny.make_tokenizer(folder / "tokenizer")
     inputs = {"dataset": tiny.dataset(folder / "data.jsonl", tiny.passages()), "tokenizer": tiny.model(tokenizer)}
@@ -168,8 +168,8 @@ def start_run(api: Api, slug: str, body: Any, number: int) -> Any:
     return api.post(f"/workspaces/{slug}/training/pretrain", given)
 
 
-def cancel(product: Product, api: Api, slug: str, body: Any, trials: int) -> None:
-    dice, taken, orphans = random.Random(2), [], 0
+def cancel(product: Product, api: Api, slug: str, body: Any, trials: int, seed: int) -> None:
+    dice, taken, orphans = random.Random(seed), [], 0
     for number in range(trials):
         job = start_run(api, slug, body, number)["id"]
         run_dir = product.data / "runs" / str(job)
@@ -212,12 +212,12 @@ def pages(product: Product, api: Api, slug: str, body: Any, requests: int) -> No
                 api.wait_job(job, state="cancelled")
 
 
-def in_product(folder: Path, work: Callable[..., None], count: int) -> None:
+def in_product(folder: Path, work: Callable[..., None], *how: int) -> None:
     product = Product(folder / "data").start()
     try:
         api = product.api
         slug = api.workspace()
-        work(product, api, slug, pretraining(api, slug, folder), count)
+        work(product, api, slug, pretraining(api, slug, folder), *how)
     finally:
         product.stop()
 
@@ -225,8 +225,8 @@ def in_product(folder: Path, work: Callable[..., None], count: int) -> None:
 FIGURES: dict[str, Callable[[Path, argparse.Namespace], None]] = {
     "tokens": lambda folder, given: tokens(folder, given.conversations),
     "stalls": lambda folder, given: stalls(folder, given.seconds),
-    "kills": lambda folder, given: kills(folder, given.kills),
-    "cancel": lambda folder, given: in_product(folder, cancel, given.trials),
+    "kills": lambda folder, given: kills(folder, given.kills, given.seed),
+    "cancel": lambda folder, given: in_product(folder, cancel, given.trials, given.seed),
     "pages": lambda folder, given: in_product(folder, pages, given.requests),
 }
 
@@ -239,6 +239,7 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=200)
     options.add_argument("--conversations", type=int, default=CONVERSATIONS)
     options.add_argument("--seconds", type=float, default=90)
+    options.add_argument("--seed", type=int, default=1, help="of the moments at which kills and cancels come")
     given = options.parse_args()
     for name in given.figures or FIGURES:
         with tempfile.TemporaryDirectory() as folder:
