@@ -1,8 +1,17 @@
-"""This project's fine-tuning and preference loops beside TRL's trainers with their defaults: same model, data and machine.
+"""Fine-tuning here, with TRL and with LLaMA-Factory: tokens per second of all in one run, at losses that can be compared.
 
-Both run in one process and take turns step by step, so that other work on the machine meets both alike. Prints one JSON
-line per case: real tokens per second of each side, their ratio, and the loss of both on the same held-out conversations.
-`pip install -r requirements/bench.txt`, then `python benchmarks/bench_training_peers.py --steps 3`.
+All sides learn the same conversations in the same order, 8 in a step, from the same weights and the same first adapter, with
+the same mask, AdamW, constant rate and clipping; they are programs of their own that take turns step by step. Left to each
+side is what speed is made of: padding, recomputing, packing, kinds of numbers. «default» is what a user gets who sets none of
+that; the other settings are the best that we know of. Sides that pack choose their own batches, so their losses are told, but
+not compared. The loss at the end is measured by one program on the same held-out conversations.
+
+Each peer lives in an environment of its own, and is left out when its Python is not given:
+  python -m venv trl-env && trl-env/bin/pip install torch==2.13.0 transformers==5.23.0 trl==1.16.0 peft bitsandbytes
+  python -m venv lf-env && lf-env/bin/pip install torch==2.13.0 llamafactory==0.9.5 bitsandbytes
+On a machine without a GPU LLaMA-Factory's torchvision and torchaudio may be builds that do not load: uninstall both and put an
+empty file `torchaudio/__init__.py` among the packages.
+  python benchmarks/bench_training_peers.py --trl trl-env/bin/python --llama-factory lf-env/bin/python --case lora
 """
 
 import argparse
@@ -11,199 +20,220 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-CASES: dict[str, dict[str, Any]] = {
-    "sft-lora-90M": {"kind": "sft", "shape": "MEDIUM", "lora": True},
-    "sft-full-10M": {"kind": "sft", "shape": "SMALL", "lora": False},
-    "dpo-lora-10M": {"kind": "preference", "shape": "SMALL", "lora": True},
-}
-BATCH = 8
-WARM_UP = 1
-HELD_OUT = 16
+PEERS = Path(__file__).parent / "peers"
+BATCH, BETA2 = 8, 0.95
+RATES = {"lora": 1e-3, "qlora": 1e-3, "full": 3e-4}
+RANK, ALPHA = 16, 32
+PACKED = "packed"
+"""Word in the names of sides that choose their own batches."""
+GOALS = {"trl": 5.0, "llama-factory": 3.5}
+OTHER_GOAL, BEST_GOAL, LOSS_GOAL = 2.0, 1.8, 0.02
 
 
-MARKED = (
-    "{%- for turn in messages -%}{{- '<|im_start|>' + turn.role + '\\n' -}}"
-    "{%- if turn.role == 'assistant' -%}{% generation %}{{- turn.content + '<|im_end|>' -}}{% endgeneration %}"
-    "{%- else -%}{{- turn.content + '<|im_end|>' -}}{%- endif -%}{{- '\\n' -}}{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
-)
-"""The same ChatML as ours, with the marks that TRL needs."""
-
-
-class Clock:
-    """Seconds and real tokens of one side, without its first steps."""
-
-    def __init__(self) -> None:
-        self.seconds, self.processor, self.tokens, self.steps = 0.0, 0.0, 0, 0
-
-    def add(self, seconds: float, processor: float, tokens: int) -> None:
-        self.steps += 1
-        if self.steps > WARM_UP:
-            self.seconds, self.processor, self.tokens = self.seconds + seconds, self.processor + processor, self.tokens + tokens
-
-
-def prepare(folder: Path, case: dict[str, Any], steps: int) -> list[dict[str, Any]]:
-    """Tokenizer, random base and rows (conversations, or the same with a better and a worse answer); returns the rows."""
-    import bench_training
-
-    from workers.data.records import read_records
-
-    shape = getattr(bench_training, case["shape"])
-    bench_training.make_files(folder, {"kind": "sft", "shape": shape, "tokens": 100 * BATCH * (steps + WARM_UP + 8)})
-    rows = [record.model_dump(mode="json", exclude_none=True) for record in read_records(folder / "data.jsonl")]
-    if case["kind"] == "preference":
-        for row in rows:
-            question, answer = row["messages"]
-            words = answer["content"].split()
-            worse = {**answer, "content": " ".join(reversed(words))}
-            row.update(messages=[question], chosen=[answer], rejected=[worse])
-        (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return rows
-
-
-def tokens_of(folder: Path, case: dict[str, Any]) -> Callable[[dict[str, Any]], int]:
-    from workers.data.templates import load_template
-
-    template = load_template(folder / "base")
-    if case["kind"] == "sft":
-        return lambda row: len(template.encode(row["messages"]).token_ids)
-    return lambda row: sum(len(template.encode(row["messages"] + row[side]).token_ids) for side in ("chosen", "rejected"))
-
-
-def our_loop(folder: Path, case: dict[str, Any], threads: int, per_step: int) -> Any:
-    from workers.program import Program
-    from workers.spec.run import RunFile
-    from workers.spec.train import PreferenceSpec, SftSpec
-    from workers.train.preference import PreferenceJob
-    from workers.train.session import Session
-    from workers.train.sft import SftJob
-
-    given = {"name": "bench", "base_model": 1, "datasets": [1], "epochs": 1, "held_out_fraction": 0}
-    given |= {"method": "lora" if case["lora"] else "full", "optimisation": {"tokens_per_step": per_step, "learning_rate": 1e-3}}
-    facts = {"id": 1, "name": "bench"}
-    inputs = {
-        "dataset": {**facts, "kind": "dataset", "path": str(folder / "data.jsonl"), "sha256": "0", "count": 1},
-        "base_model": {**facts, "kind": "model", "path": str(folder / "base")},
-    }
-    places = {"run_dir": str(folder / "run"), "output_dir": str(folder / "run/out"), "threads": threads}
-    program = Program(RunFile.model_validate({"job": 1, "kind": case["kind"], "spec": given, "inputs": inputs, **places}))
-    spec_class, job_class = (SftSpec, SftJob) if case["kind"] == "sft" else (PreferenceSpec, PreferenceJob)
-    spec: Any = spec_class.model_validate(given)
-    job: Any = job_class(Session(program, spec), spec)
-    job.prepare()
-    job.session.shape(job.network, job.choices, job.longest)
-    return job.loop()
-
-
-def trl_trainer(folder: Path, case: dict[str, Any], rows: list[dict[str, Any]], steps: int, callback: Any) -> Any:
-    """TRL's trainer with its own defaults, but for what the comparison fixes: device, batch, rate, and no reports."""
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
-
-    sizes = {"per_device_train_batch_size": BATCH, "max_steps": steps, "learning_rate": 1e-3, "dataloader_drop_last": True}
-    quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logging_steps": 1000, "use_cpu": True}
-    common: dict[str, Any] = {"output_dir": str(folder / "trl"), **sizes, **quiet}
-    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32, local_files_only=True)
-    lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM") if case["lora"] else None
-    tokenizer = AutoTokenizer.from_pretrained(folder / "base")
-    tokenizer.chat_template = MARKED
-    tools = {"processing_class": tokenizer, "peft_config": lora, "callbacks": [callback]}
-    if case["kind"] == "sft":
-        data = Dataset.from_list([{"messages": row["messages"]} for row in rows])
-        return SFTTrainer(model=model, args=SFTConfig(**common, assistant_only_loss=True), train_dataset=data, **tools)
-    data = Dataset.from_list([{"prompt": row["messages"], "chosen": row["chosen"], "rejected": row["rejected"]} for row in rows])
-    return DPOTrainer(model=model, args=DPOConfig(**common), train_dataset=data, **tools)
-
-
-def held_out_loss(core: Any, folder: Path, rows: list[dict[str, Any]]) -> float:
-    """Mean loss of the answers' tokens, one conversation at a time, through the model's own forward pass."""
-    import torch
-
-    from workers.data.templates import load_template
-
-    template, total, count = load_template(folder / "base"), 0.0, 0
-    core.config._attn_implementation = "sdpa"
-    core.train(False)
-    for row in rows:
-        encoded = template.encode(row["messages"] + row.get("chosen", []))
-        ids, mask = torch.tensor([encoded.token_ids]), torch.tensor(encoded.train_mask[1:])
-        with torch.no_grad():
-            logits = core(input_ids=ids, use_cache=False).logits[0, :-1].float()
-        total += float(torch.nn.functional.cross_entropy(logits[mask], ids[0, 1:][mask], reduction="sum"))
-        count += int(mask.sum())
-    return round(total / count, 4)
-
-
-def race(folder: Path, case: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    import torch
-    from transformers import TrainerCallback
-
-    torch.set_num_threads(options.threads)
-    rows = prepare(folder, case, options.steps)
-    size = tokens_of(folder, case)
-    aside, rows = rows[:HELD_OUT], rows[HELD_OUT:]
-    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    loop = our_loop(folder, case, options.threads, BATCH * sum(map(size, rows)) // len(rows))
-    ours, theirs = Clock(), Clock()
-    mean = sum(map(size, rows)) / len(rows)
-
-    class Turns(TrainerCallback):
-        def on_step_begin(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            self.begun = time.perf_counter(), time.process_time()
-
-        def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            middle, before = (time.perf_counter(), time.process_time()), loop.count.tokens
-            loop.step()
-            theirs.add(middle[0] - self.begun[0], middle[1] - self.begun[1], round(BATCH * mean))
-            spent = time.perf_counter() - middle[0], time.process_time() - middle[1]
-            ours.add(*spent, loop.count.tokens - before)
-
-    trainer = trl_trainer(folder, case, rows, options.steps + WARM_UP, Turns())
-    trainer.train()
-    sides = {"ours": ours, "trl": theirs}
-    speeds = {name: clock.tokens / clock.seconds for name, clock in sides.items()}
-    processor = {name: clock.tokens / clock.processor for name, clock in sides.items()}
+def settings_of(side: str, method: str, room: int) -> dict[str, Any]:
+    """What a side sets beside the task; `room`: tokens of a packed row, as many as a step of the others has on average."""
+    as_stored = {} if method == "full" else {"model_init_kwargs": {"dtype": "bfloat16"}}
+    trl = {"gradient_checkpointing": False, **as_stored}
+    factory = {"disable_gradient_checkpointing": True}
+    row = {"per_device_train_batch_size": 1}
+    grouped = {"train_sampling_strategy": "group_by_length"}
     return {
-        "tokens_per_second": {name: round(speed, 1) for name, speed in speeds.items()},
-        "ratio": round(speeds["ours"] / speeds["trl"], 2),
-        "ratio_processor": round(processor["ours"] / processor["trl"], 2),
-        "held_out_loss": {
-            "ours": held_out_loss(loop.network.core.float(), folder, aside),
-            "trl": held_out_loss(trainer.model.float(), folder, aside),
-        },
-        "precision": loop.network.precision,
-    }
+        "ours": {},
+        "trl": {},
+        "trl-plain": trl,
+        "trl-flat": trl | {"padding_free": True, "max_length": None},
+        "trl-grouped": trl | grouped,
+        "trl-packed": trl | row | {"packing": True, "max_length": room},
+        "llama-factory": {},
+        "llama-factory-plain": factory,
+        "llama-factory-grouped": factory | grouped | {"disable_shuffling": False},
+        "llama-factory-packed": factory | row | {"packing": True, "neat_packing": True, "cutoff_len": room},
+    }[side]
+
+
+SIDES = {
+    "ours": "this project",
+    "trl": "TRL, default",
+    "trl-plain": "TRL, no recomputing, bf16 weights",
+    "trl-flat": "TRL, no recomputing, bf16 weights, no padding",
+    "trl-grouped": "TRL, no recomputing, bf16 weights, grouped by length (batches differ)",
+    "trl-packed": "TRL, no recomputing, bf16 weights, packed (batches differ)",
+    "llama-factory": "LLaMA-Factory, default",
+    "llama-factory-plain": "LLaMA-Factory, no recomputing",
+    "llama-factory-grouped": "LLaMA-Factory, no recomputing, grouped by length (batches differ)",
+    "llama-factory-packed": "LLaMA-Factory, no recomputing, neat packing (batches differ)",
+}
+USUAL = ("ours", "trl", "trl-flat", "trl-packed", "llama-factory", "llama-factory-packed")
+
+
+class Side:
+    """One program, and what its steps took."""
+
+    def __init__(self, name: str, python: str, given: dict[str, Any], folder: Path) -> None:
+        self.name, self.steps, self.facts, self.saved, self.failed = name, [], {}, "", ""
+        self.log = folder / f"{name}.log"
+        script = PEERS / f"side_{'ours' if name == 'ours' else 'trl' if name.startswith('trl') else 'llama_factory'}.py"
+        task = folder / f"{name}.json"
+        task.write_text(json.dumps({**given, "out": str(folder / name), "cache": str(folder / "cache")}), encoding="utf-8")
+        with self.log.open("w", encoding="utf-8") as log:
+            self.program = subprocess.Popen(
+                [python, str(script), str(task)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder
+            )
+        self.facts = self.hear()
+
+    def hear(self) -> dict[str, Any]:
+        assert self.program.stdout is not None
+        line = self.program.stdout.readline()
+        if not line:
+            self.failed = " / ".join(self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-2:])[-300:]
+            return {}
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def step(self) -> None:
+        assert self.program.stdin is not None
+        if self.failed:
+            return
+        self.program.stdin.write("go\n")
+        self.program.stdin.flush()
+        if found := self.hear():
+            self.steps.append(found)
+
+    def finish(self) -> None:
+        if not self.failed:
+            self.saved = self.hear().get("saved", "")
+        self.program.communicate()
+
+    def figures(self, warm_up: int) -> dict[str, Any]:
+        kept = self.steps[warm_up:]
+        total = {key: sum(step[key] for step in kept) for key in ("tokens", "processed", "seconds", "processor", "learnt")}
+        return {
+            "tokens_per_second": round(total["tokens"] / total["seconds"], 1),
+            "tokens_per_processor_second": round(total["tokens"] / total["processor"], 1),
+            "tokens": total["tokens"],
+            "processed": total["processed"],
+            "learnt": total["learnt"],
+            "losses": [round(step["loss"], 4) for step in self.steps],
+            **self.facts,
+        }
+
+
+def race(files: Path, folder: Path, method: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One case: start all sides, let them take turns, measure what they learnt."""
+    facts = json.loads((files / "facts.json").read_text(encoding="utf-8"))
+    room = round(BATCH * facts["mean_tokens"])
+    given = {"files": str(files), "method": method, "rate": RATES[method], "beta2": BETA2, "rank": RANK, "alpha": ALPHA}
+    given |= {"batch": BATCH, "steps": options.warm_up + options.steps, "threads": options.threads, "tokens_per_step": room}
+    given_pythons = {"ours": sys.executable, "trl": options.trl, "llama-factory": options.llama_factory}
+    # Not resolved: an environment's Python is a link, and the environment is where the link lies.
+    pythons = {name: path and str(Path(path).absolute()) for name, path in given_pythons.items()}
+    left_out = [name for name in options.sides if not pythons[family(name)]]
+    sides = []
+    for name in options.sides:
+        if name not in left_out:
+            print(f"{method}: {SIDES[name]} is started", file=sys.stderr, flush=True)
+            chosen = {**given, "settings": settings_of(name, method, room)}
+            sides.append(Side(name, pythons[family(name)], chosen, folder))
+    for _ in range(given["steps"]):
+        for side in sides:
+            side.step()
+    for side in sides:
+        side.finish()
+    done = {side.name: side for side in sides if side.saved}
+    losses = evaluate(files, method, {name: side.saved for name, side in done.items()}, options.threads)
+    figures = {name: {**side.figures(options.warm_up), "held_out_loss": losses[name]} for name, side in done.items()}
+    failed = {side.name: side.failed for side in sides if not side.saved}
+    report = {"case": method, "threads": options.threads, "steps": options.steps, **facts, "base_loss": losses["base"]}
+    return {**report, "sides": figures, "left_out": left_out, "failed": failed, "verdict": verdict(method, figures)}
+
+
+def family(side: str) -> str:
+    return next(name for name in ("llama-factory", "trl", "ours") if side.startswith(name))
+
+
+def evaluate(files: Path, method: str, saved: dict[str, str], threads: int) -> dict[str, float]:
+    command = [sys.executable, str(PEERS / "evaluate.py"), str(files), method, json.dumps(saved), str(threads)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def verdict(method: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Ratios of this project's speed to the others', each beside its goal."""
+    if "ours" not in figures:
+        return {}
+    found: dict[str, Any] = {}
+
+    def compare(name: str, others: list[str], goal: float) -> None:
+        if others:
+            rivals = {kind: max(figures[other][kind] for other in others) for kind in KINDS}
+            ratios = {kind: round(figures["ours"][kind] / rivals[kind], 2) for kind in KINDS}
+            found[name] = {**ratios, "goal": goal, "reached": ratios[KINDS[0]] >= goal}
+
+    for peer, goal in GOALS.items():
+        compare(f"{peer} default", [name for name in figures if name == peer], goal if method == "lora" else OTHER_GOAL)
+        compare(f"{peer} best", [name for name in figures if name.startswith(f"{peer}-")], BEST_GOAL)
+    if "trl" in figures:
+        gap = round(figures["ours"]["held_out_loss"] - figures["trl"]["held_out_loss"], 4)
+        found["loss minus TRL's"] = {"gap": gap, "goal": LOSS_GOAL, "reached": abs(gap) <= LOSS_GOAL}
+    return found
+
+
+KINDS = ("tokens_per_second", "tokens_per_processor_second")
+
+
+def show(report: dict[str, Any]) -> None:
+    """The report as tables for people."""
+    facts = f"{report['conversations']} conversations of {report['mean_tokens']} tokens, {report['learnt_share']:.0%} learnt"
+    print(f"\n{report['case']}: {facts}; base loss {report['base_loss']}; {report['threads']} threads")
+    print(f"{'tokens/s':>9} {'per CPU-s':>9} {'padding':>8} {'held-out loss':>14}")
+    for name, side in report["sides"].items():
+        padding = 1 - side["tokens"] / side["processed"]
+        print(
+            f"{side['tokens_per_second']:9.1f} {side['tokens_per_processor_second']:9.1f} {padding:8.0%} "
+            f"{side['held_out_loss']:14.4f}  {SIDES[name]}"
+        )
+    for name in report["left_out"]:
+        print(f"left out, no Python given: {SIDES[name]}")
+    for name, reason in report["failed"].items():
+        print(f"failed: {SIDES[name]}: {reason}")
+    for name, item in report["verdict"].items():
+        value = item["gap"] if "gap" in item else f"{item[KINDS[0]]} × (per CPU-second {item[KINDS[1]]} ×)"
+        print(f"{'reached' if item['reached'] else 'MISSED '} {name}: {value}, goal {item['goal']}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trl", metavar="PYTHON", help="Python of the environment with TRL")
+    parser.add_argument("--llama-factory", metavar="PYTHON", help="Python of the environment with LLaMA-Factory")
+    parser.add_argument("--case", action="append", choices=list(RATES), help="again for more; left open: all")
+    parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(USUAL))
+    parser.add_argument("--steps", type=int, default=10, help="measured steps of each side")
+    parser.add_argument("--warm-up", type=int, default=2, help="steps of each side before the clock runs")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--steps", type=int, default=6, help="measured steps of each side")
-    parser.add_argument("--case", choices=list(CASES))
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--shape", choices=("medium", "small"), default="medium", help="small: a tenth, to try things out")
+    parser.add_argument("--files", type=Path, help="folder that keeps base and tokenizer for the next run")
+    parser.add_argument("--json", type=Path, help="file to which each case adds one line")
     options = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS=str(options.threads), OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1")
-    if options.child:
-        name, place = options.child
-        print(json.dumps(race(Path(place), CASES[name], options)))
-        return
-    for name in CASES if options.case is None else [options.case]:
-        with tempfile.TemporaryDirectory() as place:
-            command = [sys.executable, __file__, "--child", name, place]
-            command += ["--threads", str(options.threads), "--steps", str(options.steps)]
-            done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-        found = json.loads(done.stdout.splitlines()[-1])
-        print(json.dumps({"case": name, "threads": options.threads, **found}), flush=True)
+    os.environ.update(TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error")
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["HF_DATASETS_CACHE"] = str(Path(place) / "cache")
+        files = (options.files or Path(place) / "files").resolve()
+        count = BATCH * (options.warm_up + options.steps + 4)
+        subprocess.run([sys.executable, str(PEERS / "prepare.py"), str(files), str(count), options.shape], check=True, cwd=ROOT)
+        for method in options.case or RATES:
+            folder = Path(place) / method
+            folder.mkdir()
+            report = race(files, folder, method, options)
+            show(report)
+            if options.json:
+                with options.json.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":
