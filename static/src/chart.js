@@ -2,13 +2,28 @@
 import { api } from "./lib/api.js";
 import { h, replace, store } from "./lib/dom.js";
 import { dress, summary, toCsv } from "./lib/figure.js";
-import { t } from "./lib/i18n.js";
+import { locale, t } from "./lib/i18n.js";
 import { icon } from "./lib/icons.js";
 import { island } from "./lib/islands.js";
 import { listen } from "./lib/live.js";
 
 let plotly = null;
-const loadPlotly = () => (plotly ??= import("plotly.js-cartesian-dist-min").then((module) => module.default ?? module));
+const loadPlotly = () => (plotly ??= import("plotly.js-cartesian-dist-min").then((module) => speakHere(module.default ?? module)));
+
+/** plotly brings English months and days; those of another language the browser knows. */
+function speakHere(library) {
+  if (locale === "en") return library;
+  const names = (count, at, options) => Array.from({ length: count }, (_, index) => new Intl.DateTimeFormat(locale, options).format(at(index)));
+  const month = (index) => new Date(2024, index, 15);
+  const day = (index) => new Date(2024, 8, 1 + index); // the first of September 2024 was a Sunday
+  const format = {
+    months: names(12, month, { month: "long" }), shortMonths: names(12, month, { month: "short" }),
+    days: names(7, day, { weekday: "long" }), shortDays: names(7, day, { weekday: "short" }),
+    date: "%Y-%m-%d", year: "%Y年", month: "%Y年%b", dayMonth: "%b%-d日", dayMonthYear: "%Y年%b%-d日",
+  };
+  library.register({ moduleType: "locale", name: locale, dictionary: {}, format });
+  return library;
+}
 
 function saveFile(name, content, type) {
   const link = h("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
@@ -132,7 +147,7 @@ class Chart {
     }
     const { data, layout } = dress(this.figure, this.options);
     this.drawn = true;
-    await library.react(this.canvas, data, layout, { displayModeBar: false, responsive: false, displaylogo: false });
+    await library.react(this.canvas, data, layout, { displayModeBar: false, responsive: false, displaylogo: false, locale });
     this.host.dataset.drawn = String(this.figure.data[0].x?.length ?? this.figure.data[0].y?.length ?? 0);
   }
 

@@ -43,3 +43,17 @@ def test_values_can_be_saved_as_csv_and_png(page: Page) -> None:
     with page.expect_download() as picture:
         page.get_by_role("button", name="Save as PNG").click()
     assert picture.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_months_on_an_axis_are_in_the_language_of_the_page(page: Page) -> None:
+    figure = {
+        "data": [{"type": "scatter", "x": [f"2026-{month:02}-01" for month in range(1, 13)], "y": list(range(12))}],
+        "layout": {},
+    }
+    page.route("**/api/v1/figure*", lambda route: route.fulfill(json=figure))
+    page.goto("/w/demo/charts")
+    expect(page.locator(".plot-canvas .xaxislayer-above")).to_contain_text("Mar")
+    page.context.add_cookies([{"name": "shuyuan_language", "value": "zh-hans", "url": page.url}])
+    page.goto("/w/demo/charts")
+    expect(page.locator(".plot-canvas .xaxislayer-above")).to_contain_text("3月")
+    expect(page.locator(".plot-canvas .xaxislayer-above")).not_to_contain_text("Mar")

@@ -73,6 +73,8 @@ export function dress(figure, { smoothing = 0, log = false } = {}) {
     legend: { orientation: "h", y: 1.12, x: 0, ...own.legend },
     uirevision: "kept",
   };
+  // Numbers written into the drawing stand on paper, so that lines do not cross them out.
+  if (own.annotations) layout.annotations = own.annotations.map((note) => ({ bgcolor: colours.paper, ...note, font: { size: 11, color: colours.text, ...note.font } }));
   if (own.colorway) layout.colorway = dark ? recoloured(own.colorway) : own.colorway;
   for (const key of new Set(["xaxis", "yaxis", ...Object.keys(own).filter((name) => /^[xy]axis\d*$/.test(name))])) {
     layout[key] = axis(own[key], colours, log && key.startsWith("y") ? "log" : undefined);

@@ -55,6 +55,8 @@ def test_the_best_run_is_marked_and_drawn(alice_client: Client, posted: dict[str
     figure = alice_client.get(f"{HERE}/sweeps/{sweep.pk}/figure/").json()
     assert len(figure["data"]) == 4
     assert figure["layout"]["xaxis"]["ticktext"][-1] == "held-out loss"
+    marks = {(note["x"], note["text"]) for note in figure["layout"]["annotations"]}
+    assert {(0, "0.0001"), (0, "0.0003"), (1, "4"), (1, "8"), (2, "0.5"), (2, "3")} <= marks
     assert "best" in text(alice_client.get(f"{HERE}/sweeps/{sweep.pk}/", headers={"HX-Request": "true"}))
 
 

@@ -66,6 +66,41 @@ def test_preferences_are_previewed_side_by_side(
     )
 
 
+def test_rows_that_cannot_be_learnt_are_counted_by_reason_before_the_start(
+    alice: User, workspace: Workspace, alice_client: Client, tiny: Model
+) -> None:
+    """S8.3: what training leaves out is known beforehand: empty answers, lacking ones, too long ones."""
+    asked = Message(role="user", content="Where is it?")
+
+    def answered(content: str) -> list[Message]:
+        return [asked, Message(role="assistant", content=content)]
+
+    said = [answered("Here."), answered("   "), [asked], answered("There."), answered("far " * 400), answered("")]
+    version = make_version(alice, workspace, "Holes", [Record(id=f"h{n}", messages=turns) for n, turns in enumerate(said)])
+    shown = text(alice_client.get(f"{HERE}/check/sft/", {"datasets": version.pk, "base_model": tiny.pk, "max_length": "64"}))
+    assert "2 of the first 6 records can be learnt" in shown
+    for reason, count in (("an empty answer", 2), ("no answer by the assistant", 1), ("longer than 64 tokens", 1)):
+        assert f'{reason}</span> <span class="number">{count}</span>' in shown
+    assert "Here.<" in shown.replace("Here.&lt;", "Here.<")
+    found = alice_client.get(f"/api/v1/workspaces/academy/training/sft/check?dataset={version.pk}").json()
+    assert found["missing"] == {"messages (an answer that is not empty)": 2, "messages (an assistant turn)": 1}
+
+
+def test_a_preference_between_equal_answers_is_left_out(
+    alice: User, workspace: Workspace, alice_client: Client, tiny: Model
+) -> None:
+    asked, same = [Message(role="user", content="Hello?")], [Message(role="assistant", content="Hello.")]
+    other = [Message(role="assistant", content="What?")]
+    rows = [
+        Record(id="a", messages=asked, chosen=same, rejected=same),
+        Record(id="b", messages=asked, chosen=same, rejected=other),
+    ]
+    version = make_version(alice, workspace, "Equal", rows)
+    shown = text(alice_client.get(f"{HERE}/check/preference/", {"datasets": version.pk, "base_model": tiny.pk}))
+    assert "1 of the first 2 records can be learnt" in shown
+    assert "the chosen and the rejected answer are the same" in shown
+
+
 def test_kto_takes_verdicts_and_dpo_does_not(alice: User, workspace: Workspace, alice_client: Client, tiny: Model) -> None:
     turns = [Message(role="user", content="Hello?"), Message(role="assistant", content="Hello.")]
     version = make_version(alice, workspace, "Verdicts", [Record(id="v", messages=turns, desirable=True)])

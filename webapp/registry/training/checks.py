@@ -17,23 +17,30 @@ LOOKED_AT = 200
 SHOWN_ROW = 300
 PROMPTS = 2
 LONGEST_PROMPT = 200
+EMPTY_ANSWER = "messages (an answer that is not empty)"
 
 
 @dataclass
 class Check:
-    """`usable` of the first `seen` records; `missing`: field → how many lack it; `row`: the first that lacks something."""
+    """`usable` of the first `seen` records; `missing`: field → how many lack it."""
 
     kind: str
     seen: int = 0
     usable: int = 0
     missing: Counter[str] = field(default_factory=Counter)
-    row: str = ""
+    rows: dict[str, str] = field(default_factory=dict)
+    """Field → the first record that lacks it."""
     with_tools: int = 0
     """Usable records in which a tool is called: those calls are learnt as well (S8.2)."""
 
     @property
     def worst(self) -> str:
         return self.missing.most_common(1)[0][0] if self.missing else ""
+
+    @property
+    def row(self) -> str:
+        """The first record that lacks something."""
+        return next(iter(self.rows.values()), "")
 
 
 def first_records(version: DatasetVersion, count: int = LOOKED_AT) -> list[Record]:
@@ -51,7 +58,14 @@ def missing_field(record: Record, kind: str) -> str:
         return "label" if record.text else "messages"
     if not any(message.role == "assistant" for message in messages):
         return "answer" if record.choices is not None else "messages (an assistant turn)"
+    if any(says_nothing(message) for message in messages):
+        return EMPTY_ANSWER
     return ""
+
+
+def says_nothing(message: Message) -> bool:
+    """An empty answer that would be learnt: training leaves its record out, or the model would learn to stop at once."""
+    return message.role == "assistant" and message.train is not False and not (message.content.strip() or message.tool_calls)
 
 
 def _missing_preference(record: Record, kind: str) -> str:
@@ -81,7 +95,7 @@ def check_version(version: DatasetVersion, kind: str, loss: str = "") -> Check:
             check.with_tools += any(message.tool_calls for message in record.messages or [])
             continue
         check.missing[lacking] += 1
-        check.row = check.row or row_text(record)
+        check.rows.setdefault(lacking, row_text(record))
     return check
 
 

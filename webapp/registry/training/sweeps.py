@@ -259,8 +259,8 @@ def parallel_figure(found: Table, outcome: str) -> dict[str, Any]:
     places = [_places(column) for column in columns]
     names = [*found.labels, outcome]
     traces = []
-    for number, row in enumerate(rows):
-        texts = [f"{name}: {column[number]}" for name, column in zip(names, columns, strict=True)]
+    for number, row in reversed(list(enumerate(rows))):  # the best one last, on top of the others
+        texts = [f"{name}: {_figure(column[number])}" for name, column in zip(names, columns, strict=True)]
         trace = charts.line(
             f"#{row.job.pk}", list(range(len(names))), [place[number] for place in places], colour=1 if row.best else 0
         )
@@ -271,12 +271,36 @@ def parallel_figure(found: Table, outcome: str) -> dict[str, Any]:
     axis: dict[str, Any] = {
         "tickvals": list(range(len(names))),
         "ticktext": names,
-        "showgrid": True,
-        "automargin": True,
+        "range": [-0.25, len(names) - 0.65],
+        "gridwidth": 2,
         "zeroline": False,
+        "fixedrange": True,
     }
-    side: dict[str, Any] = {"tickvals": [0, 1], "ticktext": ["↓", "↑"], "range": [-0.08, 1.08], "zeroline": False}
-    return charts.figure(traces, xaxis=axis, yaxis=side, showlegend=False, hovermode="closest")
+    side: dict[str, Any] = {"visible": False, "range": [-0.08, 1.08], "fixedrange": True}
+    marks = [mark for number, column in enumerate(columns) for mark in _marks(number, column, places[number])]
+    return charts.figure(traces, xaxis=axis, yaxis=side, annotations=marks, showlegend=False, hovermode="closest")
+
+
+MOST_MARKS = 6
+
+
+def _marks(axis: int, column: Sequence[Any], places: Sequence[float]) -> list[dict[str, Any]]:
+    """The values beside an axis: each of a few, of many those that are about evenly spaced from the lowest to the highest."""
+    by_place = dict(sorted(zip(places, column, strict=True), key=lambda pair: pair[0]))
+    kept: list[float] = []
+    for place in by_place:
+        if not kept or place - kept[-1] >= 1 / MOST_MARKS:
+            kept.append(place)
+    if by_place and (highest := max(by_place)) not in kept:
+        kept[-1] = highest
+    return [
+        {"x": axis, "y": place, "text": _figure(by_place[place]), "showarrow": False, "xanchor": "left", "xshift": 9}
+        for place in kept
+    ]
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _places(column: Sequence[Any]) -> list[float]:

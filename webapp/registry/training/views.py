@@ -19,7 +19,7 @@ from webapp.jobs.access import access_job
 from webapp.jobs.models import Job, MetricPoint
 from webapp.registry.training import figures, forms, lighter, notes, runs, services, sweeps, throughput
 from webapp.registry.training.checks import check_version, what_is_needed
-from webapp.registry.training.previews import preview
+from webapp.registry.training.previews import left_out, preview
 
 
 def asker(request: HttpRequest) -> User:
@@ -105,10 +105,21 @@ def run_check(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResp
         try:
             version = services.usable_version(asker(request), workspace, version_id)
             needed = what_is_needed(kind, request.GET.get("loss", ""))
-            context |= {"version": version, "check": check_version(version, needed)}
+            check, looked = check_version(version, needed), None
             if kind in services.TUNING and base_id is not None:
-                instruction, system = request.GET.get("instruction") or None, request.GET.get("system_prompt") or None
-                context["preview"] = preview(asker(request), workspace, version, base_id, instruction, system, needed)
+                looked = preview(
+                    asker(request),
+                    workspace,
+                    version,
+                    base_id,
+                    kind=needed,
+                    instruction=request.GET.get("instruction") or None,
+                    system_prompt=request.GET.get("system_prompt") or None,
+                    max_length=forms.number(request.GET.get("max_length")),
+                )
+            unfit = left_out(check, looked)
+            usable = check.seen - sum(item.count for item in unfit)
+            context |= {"version": version, "check": check, "preview": looked, "left_out": unfit, "usable": usable}
         except UserError as error:
             context["error"] = translate(error.template, error.params)
     return render(request, "training/_check.html", context)

@@ -198,3 +198,16 @@ LONG_CHOICES = {
     "tool_call": noop("makes the same tool calls"),
 }
 """Choices before «Advanced», with room for what they mean."""
+
+LACKS = {
+    "text": noop("no text"),
+    "label": noop("no label"),
+    "messages": noop("no conversation"),
+    "messages (an assistant turn)": noop("no answer by the assistant"),
+    "messages (an answer that is not empty)": noop("an empty answer"),
+    "answer": noop("no right answer"),
+    "chosen": noop("no chosen answer"),
+    "rejected": noop("no rejected answer"),
+    "desirable": noop("no verdict on the answer"),
+}
+"""What a record that cannot be learnt lacks, by the name of the field."""
