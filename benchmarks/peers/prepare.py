@@ -1,9 +1,12 @@
 """Makes what all sides share: tokenizer, base model, conversations, and the adapter that they begin with.
 
-Conversations are the Alpaca samples in `../shared/data` where that folder is, otherwise made up.
+Two kinds of conversations. «context»: much is read and little answered, as where a passage or a case history is asked about;
+lengths are spread as in chats, a few long among many short. «answers»: instructions with long answers. Their texts are the
+C4 and Alpaca samples in `../shared/data` where that folder is, otherwise made up.
 """
 
 import json
+import math
 import random
 import sys
 from collections.abc import Iterator
@@ -13,6 +16,10 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+SAMPLES = ROOT.parent / "shared/data/llamafactory"
+KINDS = ("context", "answers")
+MEAN_WORDS, MOST_WORDS, ANSWERED = 85, 275, 0.28
+"""Of «context»: words of a middling and of the longest conversation, and the share of them that is the answer."""
 VOCABULARY = 32_000
 LENGTHS = (43, 379)
 """Tokens of the shortest and the longest conversation."""
@@ -27,28 +34,50 @@ TEMPLATE = (
 """ChatML that all three programs turn into the same tokens and the same mask; nothing follows an answer's end."""
 
 
-def conversations() -> Iterator[tuple[str, str]]:
+def conversations(kind: str) -> Iterator[tuple[str, str]]:
     """(question, answer), in a fixed random order."""
-    from bench_training import words
-
     dice = random.Random(0)
-    file = ROOT.parent / "shared/data/llamafactory/alpaca_en_demo.json"
-    if file.is_file():
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        pairs = [("\n".join(filter(None, [row["instruction"], row["input"]])).strip(), row["output"].strip()) for row in rows]
-    else:
-        sizes = [min(180, max(8, int(dice.lognormvariate(3.3, 0.8)))) for _ in range(1000)]
-        pairs = [(words(dice, 4 + size // 3), words(dice, size)) for size in sizes]
+    pairs = list(passages(dice) if kind == "context" else instructions(dice))
     dice.shuffle(pairs)
     yield from ((question, answer) for question, answer in pairs if question and answer)
 
 
+def passages(dice: random.Random) -> Iterator[tuple[str, str]]:
+    """Pieces of texts of the lengths of chats; the last quarter or so of each is what is learnt."""
+    from bench_training import words
+
+    file = SAMPLES / "c4_demo.jsonl"
+    if file.is_file():
+        texts = [json.loads(line)["text"] for line in file.read_text(encoding="utf-8").splitlines()]
+    else:
+        texts = [words(dice, 400) for _ in range(300)]
+    for text in texts:
+        left = text.split()
+        while len(left) > MEAN_WORDS:
+            size = min(MOST_WORDS, round(dice.lognormvariate(math.log(MEAN_WORDS), 0.8)))
+            piece, left = left[:size], left[size:]
+            cut = round((1 - ANSWERED) * len(piece))
+            yield " ".join(piece[:cut]), " ".join(piece[cut:])
+
+
+def instructions(dice: random.Random) -> Iterator[tuple[str, str]]:
+    from bench_training import words
+
+    file = SAMPLES / "alpaca_en_demo.json"
+    if file.is_file():
+        for row in json.loads(file.read_text(encoding="utf-8")):
+            yield "\n".join(filter(None, [row["instruction"], row["input"]])).strip(), row["output"].strip()
+        return
+    for _ in range(1000):
+        size = min(180, max(8, int(dice.lognormvariate(3.3, 0.8))))
+        yield words(dice, 4 + size // 3), words(dice, size)
+
+
 def texts_for_tokenizer() -> list[str]:
-    folder = ROOT.parent / "shared/data/llamafactory"
-    texts = [text for pair in conversations() for text in pair]
+    texts = [text for kind in KINDS for pair in conversations(kind) for text in pair]
     for name in ("c4_demo.jsonl", "wiki_demo.txt"):
-        if (folder / name).is_file():
-            texts += (folder / name).read_text(encoding="utf-8").splitlines()
+        if (SAMPLES / name).is_file():
+            texts += (SAMPLES / name).read_text(encoding="utf-8").splitlines()
     return texts
 
 
@@ -86,10 +115,10 @@ def make_adapter(folder: Path) -> None:
     get_peft_model(base, settings).save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
 
 
-def write_rows(folder: Path, template: Any, count: int) -> dict[str, Any]:
+def write_rows(folder: Path, template: Any, count: int, kind: str) -> dict[str, Any]:
     """`count` conversations to learn and some to measure on; only such as every side turns into the same tokens."""
     rows, lengths, learnt = [], [], 0
-    for question, answer in conversations():
+    for question, answer in conversations(kind):
         prompt = template.encode_text(f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n")
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         encoded = template.encode(messages)
@@ -107,7 +136,7 @@ def write_rows(folder: Path, template: Any, count: int) -> dict[str, Any]:
     for name, part in (("held_out", rows[:HELD_OUT]), ("train", rows[HELD_OUT:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
     mean = sum(lengths) / count
-    return {"conversations": count, "mean_tokens": round(mean, 1), "learnt_share": round(learnt / sum(lengths), 3)}
+    return {"data": kind, "conversations": count, "mean_tokens": round(mean, 1), "learnt_share": round(learnt / sum(lengths), 3)}
 
 
 def main() -> None:
@@ -119,7 +148,7 @@ def main() -> None:
     if not (folder / "base").is_dir():
         make_base(folder, shape)
         make_adapter(folder)
-    facts = write_rows(folder, load_template(folder / "base"), count)
+    facts = write_rows(folder, load_template(folder / "base"), count, sys.argv[4])
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

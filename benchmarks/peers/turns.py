@@ -72,7 +72,7 @@ def facts(model: Any) -> dict[str, Any]:
     learnt = [item for item in model.parameters() if item.requires_grad]
     frozen = [item for item in model.parameters() if not item.requires_grad]
     return {
-        "learnt": sum(item.numel() for item in learnt),
+        "parameters_learnt": sum(item.numel() for item in learnt),
         "learnt_as": sorted({str(item.dtype) for item in learnt}),
         "frozen_as": sorted({str(item.dtype) for item in frozen}),
     }
