@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests import parts
 from tests.product import Product
 
-expect.set_options(timeout=20_000)  # a busy machine takes its time
+expect.set_options(timeout=60_000)  # a busy machine takes its time
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 

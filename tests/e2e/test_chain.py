@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from tests import parts
 from tests.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(1800)]
 INTENTS = 8
 TRAINING_ROWS, EXAM_ROWS = 600, 120
 MINUTES = 60_000
@@ -60,18 +60,18 @@ def import_file(page: Page, path: Path) -> None:
     page.goto("/w/demo/data/")
     page.get_by_role("link", name="Import a file").first.click()
     page.locator("input[type=file]").set_input_files(path)
-    expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=MINUTES)
+    expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=5 * MINUTES)
     expect(page.locator("#preview")).to_contain_text("category")
     page.get_by_role("button", name="Import").click()
     look, download = page.get_by_role("link", name="Look at them"), page.get_by_role("button", name="Download")
-    expect(look.or_(download).first).to_be_visible(timeout=MINUTES)
+    expect(look.or_(download).first).to_be_visible(timeout=5 * MINUTES)
     if look.count():
         look.click()
     expect(download).to_be_visible()
 
 
 def test_chain_from_a_file_to_a_better_model_that_answers(page: Page, product: Product, tmp_path: Path) -> None:
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     page.context.set_extra_http_headers({})
     training, exam = questions(tmp_path)
     go = page.goto
@@ -109,9 +109,9 @@ def train(page: Page) -> str:
     choose(page, "#datasets", "-train v1")
     choose(page, "#base_model", "base")
     page.get_by_role("button", name="Start").click()
-    expect(page.locator(".state-running, .state-done").first).to_be_visible(timeout=MINUTES)
-    expect(page.locator(".js-plotly-plot .scatterlayer path").first).to_be_attached(timeout=2 * MINUTES)
-    expect(page.locator("#status .state-done")).to_be_visible(timeout=6 * MINUTES)
+    expect(page.locator(".state-running, .state-done").first).to_be_visible(timeout=5 * MINUTES)
+    expect(page.locator(".js-plotly-plot .scatterlayer path").first).to_be_attached(timeout=5 * MINUTES)
+    expect(page.locator("#status .state-done")).to_be_visible(timeout=15 * MINUTES)
     page.get_by_role("link", name="Open what it made").click()
     return page.locator("h1").inner_text()
 
@@ -138,9 +138,9 @@ def chat(page: Page, tuned: str) -> None:
     main = page.locator("main")
     main.get_by_role("link", name="Deploy").first.click()
     main.get_by_role("button", name="Deploy").click()
-    expect(page.locator(".state-ready").first).to_be_visible(timeout=2 * MINUTES)
+    expect(page.locator(".state-ready").first).to_be_visible(timeout=5 * MINUTES)
     main.get_by_role("link", name="Chat with it").click()
     page.get_by_role("textbox").last.fill("I still have not received my new card, where is it?")
     page.keyboard.press("Enter")
     answer = page.locator("article.turn.is-assistant").last
-    expect(answer.locator(".turn-body")).not_to_be_empty(timeout=MINUTES)
+    expect(answer.locator(".turn-body")).not_to_be_empty(timeout=5 * MINUTES)

@@ -8,7 +8,7 @@ import pytest
 from tests import chaos
 from tests.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(1800)]
 
 
 def test_nothing_is_lost_when_parts_are_killed_at_random(tmp_path: Path) -> None:

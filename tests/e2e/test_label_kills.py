@@ -17,7 +17,7 @@ from benchmarks.labelling.served import texts
 from benchmarks.labelling.shuyuan import Shuyuan
 from tests.product import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(1200)]
 PEOPLE, TASKS, KILLS, BETWEEN = 4, 80, 2, 20
 Answer = TypeVar("Answer")
 

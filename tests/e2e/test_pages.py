@@ -15,7 +15,7 @@ from tests.frontend.test_accessibility import AXE
 from tests.product import Product, wait_for
 from workers.starter import catalog
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(1200)]
 PAGES = [
     "/w/demo/",
     "/w/demo/data/",
@@ -111,7 +111,7 @@ def examined(product: Product) -> Product:
         return all(job["state"] == "done" for job in jobs) and all(item["state"] == "ready" for item in deployments)
 
     with closing(api.client):
-        wait_for(settled, seconds=240, what="the demo's evaluations", every=0.5)
+        wait_for(settled, seconds=900, what="the demo's evaluations", every=0.5)
     return product
 
 
@@ -179,7 +179,7 @@ def test_an_answer_with_its_feedback_is_readable(reader: Page, examined: Product
     reader.keyboard.press("Enter")
     answer = reader.locator("article.turn.is-assistant").last
     bad = answer.get_by_role("button", name=re.compile("Bad answer|不好|差评|回答不好"))
-    expect(bad).to_be_visible(timeout=30_000)
+    expect(bad).to_be_visible(timeout=60_000)
     bad.click()
     assert look(reader, language) == []
 

@@ -39,7 +39,7 @@ def server() -> Iterator[str]:
             [tools / "postgres", "-D", cluster, "-p", str(port), *settings], stderr=subprocess.DEVNULL, **who
         )
         url = f"postgres://tester@127.0.0.1:{port}/postgres"
-        wait_for(lambda: answers(url), seconds=30, what="PostgreSQL")
+        wait_for(lambda: answers(url), seconds=120, what="PostgreSQL")
         yield url
         process.terminate()
         process.wait(30)

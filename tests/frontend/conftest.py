@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-expect.set_options(timeout=20_000)  # a busy machine takes its time
+expect.set_options(timeout=60_000)  # a busy machine takes its time
 
 
 def free_port() -> int:
@@ -93,7 +93,7 @@ def fake(fake_server: str) -> Fake:
 def page(browser: Browser, fake: Fake) -> Iterator[Page]:
     """A fresh page; console errors and policy violations that a test does not expect fail it."""
     context = browser.new_context(base_url=fake.url, viewport={"width": 1280, "height": 860}, accept_downloads=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     opened = fake.page = context.new_page()
     troubles: list[str] = []
     opened.on("pageerror", lambda error: troubles.append(str(error)))
