@@ -26,7 +26,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "the condition", every: float = 0.1) -> Any:
+def wait_for(condition: Callable[[], Any], *, seconds: float = 180.0, what: str = "the condition", every: float = 0.1) -> Any:
     """Poll until `condition()` is true; its value. Connection errors count as «not yet»: parts may be restarting."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -58,7 +58,7 @@ class Product:
         self.login_link = ""
         self._key = ""
 
-    def start(self, seconds: float = 120.0) -> "Product":
+    def start(self, seconds: float = 300.0) -> "Product":
         """Start and wait for the banner with its one-time link."""
         self.data.mkdir(parents=True, exist_ok=True)
         log = self.data / "up.log"
@@ -181,7 +181,7 @@ class Api:
             )
         return int(upload["id"])
 
-    def wait_job(self, job_id: int, *, seconds: float = 300.0, state: str = "done") -> Any:
+    def wait_job(self, job_id: int, *, seconds: float = 900.0, state: str = "done") -> Any:
         """The job once it ended; it must have ended in `state`."""
 
         def ended() -> Any:
