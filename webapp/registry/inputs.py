@@ -26,6 +26,11 @@ def model_folder(model: Model) -> Path:
     return folder
 
 
+def token_fingerprint(model: Model) -> str:
+    """What fixed conversations became when the model was trained; empty for models that were not trained here."""
+    return str((model.card.get("token_identity") or {}).get("fingerprint", ""))
+
+
 def model_input(model: Model) -> ModelInput:
     """The role of a model in a job: a folder; an adapter with its base's folder; or an endpoint, checked once more."""
     if model.kind == ModelKind.ENDPOINT:
@@ -37,8 +42,13 @@ def model_input(model: Model) -> ModelInput:
             addresses=list(target.addresses),
             remote_name=model.endpoint_model,
         )
+    recorded = {
+        "sha256": model.weights_sha256,
+        "template_hash": model.template_hash,
+        "fingerprint": token_fingerprint(model),
+    }
     if model.kind != ModelKind.ADAPTER:
-        return ModelInput(id=model.pk, name=model.name, path=model_folder(model))
+        return ModelInput(id=model.pk, name=model.name, path=model_folder(model), **recorded)
     base = model.base
     if base is None or base.kind == ModelKind.ADAPTER:
         raise UserError(
@@ -47,7 +57,7 @@ def model_input(model: Model) -> ModelInput:
             status=409,
             name=model.name,
         )
-    return ModelInput(id=model.pk, name=model.name, path=model_folder(base), adapter_path=model_folder(model))
+    return ModelInput(id=model.pk, name=model.name, path=model_folder(base), adapter_path=model_folder(model), **recorded)
 
 
 def endpoint_environment(model: Model) -> dict[str, str]:

@@ -16,7 +16,7 @@ from webapp.datasets.models import DatasetVersion
 from webapp.jobs.models import Job
 from webapp.registry.card import generation_defaults
 from webapp.registry.models import Model, ModelKind, ModelState
-from workers.models.folder import inspect
+from workers.models.folder import ModelFacts, inspect
 from workers.models.generation import read_generation
 
 NAME_LENGTH = 120
@@ -65,6 +65,7 @@ def register_model(
         "licence": facts.licence,
         "languages": facts.languages,
         **inherited(base, facts.kind),
+        **tokenizer_facts(base, facts),
         **{key: value for key, value in details.items() if value},
     }
     for key, value in fields.items():
@@ -89,13 +90,15 @@ def inherited(base: Model | None, kind: str) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"licence": base.licence, "languages": base.languages}
     if kind == "adapter":
-        found |= {
-            "architecture": base.architecture,
-            "context_length": base.context_length,
-            "vocabulary": base.vocabulary,
-            "template_hash": base.template_hash,
-        }
+        found |= {"architecture": base.architecture, "context_length": base.context_length}
     return {key: value for key, value in found.items() if value}
+
+
+def tokenizer_facts(base: Model | None, facts: ModelFacts) -> dict[str, Any]:
+    """Of an adapter without a tokenizer of its own: its base's."""
+    if base is None or facts.template_hash:
+        return {}
+    return {"vocabulary": base.vocabulary, "template_hash": base.template_hash}
 
 
 def _row_for(*, workspace: Workspace, name: str, job: Job | None, **fields: Any) -> Model:

@@ -230,7 +230,9 @@ def _base_fields(user: User, model: Model, base_id: int) -> dict[str, Any]:
     if model.kind != ModelKind.ADAPTER:
         raise UserError("model.base_not_changeable", "Only the base of a LoRA adapter can be named afterwards.")
     base = access_ready_model(user, model.workspace, base_id, kinds=[ModelKind.BASE, ModelKind.TUNED])
-    return {"base": base, **inherited(base, "adapter")}
+    own = (model_folder(model) / "tokenizer.json").is_file()
+    from_base = {} if own else {"vocabulary": base.vocabulary, "template_hash": base.template_hash}
+    return {"base": base, **inherited(base, "adapter"), **from_base}
 
 
 def delete_model(*, user: User, model_id: int) -> None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from webapp.core import storage
 from webapp.core.errors import UserError
 from webapp.registry.card import generation_defaults
-from webapp.registry.inputs import model_folder
+from webapp.registry.inputs import model_folder, token_fingerprint
 from webapp.registry.models import Model, ModelKind, ModelState
 from webapp.serving.models import Deployment
 from workers.program import write_json
@@ -87,6 +87,8 @@ def engine_run(deployment: Deployment) -> EngineRun:
         error_file=str(error_file(deployment.pk)),
         spec=ServeSpec.model_validate(deployment.spec),
         generation=GenerationDefaults.model_validate(generation_defaults(model)),
+        template_hash=model.template_hash,
+        fingerprint=token_fingerprint(model),
     )
 
 

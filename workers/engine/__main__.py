@@ -14,7 +14,8 @@ from socket import socket
 
 from pydantic import ValidationError
 
-from workers.data.templates import load_template
+from workers.data.templates import ChatTemplate, load_template
+from workers.data.token_identity import require_same, tokenizer_folder
 from workers.engine.cache import sweep
 from workers.engine.choose import Loaded, load_engine, threads
 from workers.engine.engines.base import EngineError, Sampling
@@ -42,9 +43,10 @@ def main(argv: list[str]) -> int:
         token = os.environ.get(run.token_env, "")
         if not token:
             raise UserError("engine.no_token", "The variable {name} with the engine's token is not set.", name=run.token_env)
+        template = open_template(run)
         listener = listen(run.host, run.port)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(serve(run, load_engine(run), listener, token=token, started=started))
+            return runner.run(serve(run, load_engine(run), template, listener, token=token, started=started))
     except UserError as error:
         return fail(run, error, EXIT_BAD_INPUT)
     except OSError as error:
@@ -66,6 +68,13 @@ def main(argv: list[str]) -> int:
         return fail(run, problem)
 
 
+def open_template(run: EngineRun) -> ChatTemplate:
+    """The tokenizer and template to serve with; UserError when they are not those of the training (N3)."""
+    template = load_template(tokenizer_folder(Path(run.model_path), Path(run.adapter_path) if run.adapter_path else None))
+    require_same(template, name=run.served_name, template_hash=run.template_hash, fingerprint_then=run.fingerprint)
+    return template
+
+
 def be_polite(run: EngineRun) -> None:
     """Training and the web share the machine: never spin while waiting for work. What computes gives way to the web."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -83,8 +92,8 @@ def fail(run: EngineRun, error: UserError, code: int = EXIT_FAILED) -> int:
     return code
 
 
-async def serve(run: EngineRun, loaded: Loaded, listener: socket, *, token: str, started: float) -> int:
-    served = Served(run.served_name, loaded.engine, load_template(Path(run.model_path)), run.generation.known())
+async def serve(run: EngineRun, loaded: Loaded, template: ChatTemplate, listener: socket, *, token: str, started: float) -> int:
+    served = Served(run.served_name, loaded.engine, template, run.generation.known())
     await first_token(served)
     served.facts = {
         "model": served.name,
@@ -92,6 +101,7 @@ async def serve(run: EngineRun, loaded: Loaded, listener: socket, *, token: str,
         "weights": served.engine.weights,
         "context_length": served.engine.context_length,
         "template_hash": served.template.hash,
+        "same_tokens": bool(run.template_hash),
         "fallback": loaded.fallback,
         "load_seconds": round(time.monotonic() - started, 3),
     }

@@ -6,6 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from workers.data.templates import ChatTemplate, load_template
+from workers.data.token_identity import require_same, tokenizer_folder
 from workers.spec.errors import UserError
 from workers.spec.run import ModelInput
 from workers.train.adapters import merge_adapter
@@ -39,8 +40,8 @@ def load_local(given: ModelInput, device: str) -> LocalModel:
     if folder is None or not folder.is_dir():
         raise UserError("model.missing", "The files of the model {name} are gone; import it again.", name=given.name)
     adapter: Path | None = given.adapter_path
-    has_tokenizer = adapter is not None and (adapter / "tokenizer.json").is_file()
-    template = load_template(adapter if adapter is not None and has_tokenizer else folder)
+    template = load_template(tokenizer_folder(folder, adapter))
+    require_same(template, name=given.name, template_hash=given.template_hash, fingerprint_then=given.fingerprint)
     dtype = torch.float32 if device == "cpu" else stored_dtype(folder)
     model: PreTrainedModel = load_model(folder).to(dtype)  # type: ignore[arg-type]
     if adapter is not None:

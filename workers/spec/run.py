@@ -34,6 +34,9 @@ class ModelInput(Spec):
     base_url: str | None = None
     addresses: list[str] = Field(default_factory=list)
     remote_name: str | None = None
+    sha256: str = Field("", description="digest of the weights that the registry recorded")
+    template_hash: str = Field("", description="digest of tokenizer and chat template that the registry recorded")
+    fingerprint: str = Field("", description="tokens of fixed conversations when it was trained; see data.token_identity")
 
 
 class FileInput(Spec):

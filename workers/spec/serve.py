@@ -45,3 +45,5 @@ class EngineRun(Spec):
     token_env: str = "SHUYUAN_ENGINE_TOKEN"  # noqa: S105  (the name of a variable)
     spec: ServeSpec
     generation: GenerationDefaults = Field(default_factory=GenerationDefaults)
+    template_hash: str = Field("", description="digest of tokenizer and chat template that the registry recorded")
+    fingerprint: str = Field("", description="tokens of fixed conversations when the model was trained")

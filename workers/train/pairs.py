@@ -116,11 +116,16 @@ def _verdicts(record: Record) -> Iterable[tuple[list[Message], list[Message], bo
         yield messages, record.rejected, False
 
 
-def _encode(template: ChatTemplate, record: Record, answer: list[Message], system_prompt: str | None) -> Tokens:
+def conversation(record: Record, answer: Sequence[Message], system_prompt: str | None) -> list[Message]:
+    """A record's messages, none of them learnt, and then the answer."""
     asked = [message.model_copy(update={"train": False}) for message in record.messages or []]
     if system_prompt and (not asked or asked[0].role != "system"):
         asked.insert(0, Message(role="system", content=system_prompt))
-    encoded = template.encode([*asked, *answer], record.tools)
+    return [*asked, *answer]
+
+
+def _encode(template: ChatTemplate, record: Record, answer: list[Message], system_prompt: str | None) -> Tokens:
+    encoded = template.encode(conversation(record, answer, system_prompt), record.tools)
     return encoded.token_ids, encoded.train_mask
 
 

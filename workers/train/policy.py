@@ -13,7 +13,7 @@ from workers.spec.train import Lora
 from workers.train import models, pissa, recipe
 from workers.train.adapters import add_lora, merge_adapter
 from workers.train.figures import weights_of
-from workers.train.inputs import model_folder
+from workers.train.inputs import model_folder, template_folder
 from workers.train.network import Network
 from workers.train.output import publish_folder
 from workers.train.quantise import quantise_blocks
@@ -115,10 +115,10 @@ class Policy:
     def _write(self, folder: Path) -> None:
         if self.adapted is None:
             dtype = models.stored_dtype(self.folder)
-            models.save_model(self.network.core, folder, source=self.folder, template=self.template, dtype=dtype)
+            models.save_model(self.network.core, folder, source=template_folder(self.base), template=self.template, dtype=dtype)
             return
         self.adapted.save_pretrained(str(folder), save_embedding_layers=False)
         if self._first:
             pissa.subtract_start(folder, self._first)
         (folder / "README.md").unlink(missing_ok=True)
-        models.copy_tokenizer(self.folder, folder)
+        models.copy_tokenizer(template_folder(self.base), folder)

@@ -4,12 +4,14 @@ The reference's log-probabilities are computed once before the first step, when 
 second model is kept.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from workers.data import token_identity
 from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.train import PreferenceSpec
@@ -19,13 +21,15 @@ from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.objective import Figures, micro_batches, shown
 from workers.train.packing import Documents
-from workers.train.pairs import Pairs, both, encode_pairs, encode_verdicts, pair_up
+from workers.train.pairs import Pairs, both, conversation, encode_pairs, encode_verdicts, pair_up
 from workers.train.policy_job import PolicyJob
 from workers.train.sampling import looker
 from workers.train.session import Session, run_job
 
 UNITS_PER_STEP = 16
 PREVIEWED = 3
+PROVEN = 16
+"""Conversations whose tokens are compared with those that serving asks with."""
 WITH_REFERENCE = ("dpo", "kto")
 BETAS = {"dpo": 0.1, "orpo": 0.1, "kto": 0.1, "simpo": 2.0}
 SLOWER = {"dpo": 0.1, "kto": 0.1, "simpo": 0.1, "orpo": 0.3}
@@ -46,6 +50,7 @@ class PreferenceJob(PolicyJob):
         core = self.open()
         self.network = self.policy.prepare(core)
         self.program.phase("tokenising")
+        self.prove_identity(self._first_conversations())
         pairs = fitting(self.program, self._encode(), self.spec.max_length, models.context_length(core), self.dropped)
         for index in range(min(PREVIEWED, len(pairs.documents))):
             document = pairs.documents.select(np.array([index]))
@@ -53,6 +58,10 @@ class PreferenceJob(PolicyJob):
             self.program.sample("rendered", spans=examples.spans(self.template, tokens))
         self.pairs, self.aside = pairs.split(self.spec.held_out_fraction, self.spec.seed)
         report(self.program, self.pairs, self.aside, self.dropped)
+
+    def _first_conversations(self) -> list[token_identity.Conversation]:
+        first = itertools.islice((record for record in self.records() if record.messages), PROVEN)
+        return [(conversation(record, record.chosen or [], self.spec.system_prompt), record.tools) for record in first]
 
     def _encode(self) -> Pairs:
         given = (self.program, self.template, self.records(), self.dropped, self.spec.system_prompt)

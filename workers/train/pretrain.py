@@ -7,14 +7,15 @@ from typing import Any
 import torch
 
 from workers.data.records import read_records
-from workers.data.templates import ChatTemplate, load_template
+from workers.data.templates import ChatTemplate
 from workers.program import Program
 from workers.spec.errors import UserError
+from workers.spec.run import ModelInput
 from workers.spec.train import Architecture, PretrainSpec
 from workers.train import held_out, models, recipe
 from workers.train.adapters import merge_adapter
 from workers.train.examples import batches
-from workers.train.inputs import datasets_of, model_folder, model_input
+from workers.train.inputs import datasets_of, model_folder, model_input, open_template, template_folder
 from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.objective import Answers
@@ -42,11 +43,12 @@ class PretrainJob:
 
     def __init__(self, session: Session, spec: PretrainSpec) -> None:
         self.session, self.spec, self.program = session, spec, session.program
-        self.base, self.source = _source(self.program)
+        self.base, self.origin = _source(self.program)
+        self.source = template_folder(self.origin)
 
     def prepare(self) -> None:
         self.program.phase("loading")
-        self.template = load_template(self.source)
+        self.template = open_template(self.origin)
         self.program.phase("tokenising")
         settings = {"sequence_length": self.spec.sequence_length}
         datasets = datasets_of(self.program.run)
@@ -92,14 +94,14 @@ class PretrainJob:
         )
 
 
-def _source(program: Program) -> tuple[Path | None, Path]:
-    """(folder of the model to continue or None, folder of the tokenizer)."""
+def _source(program: Program) -> tuple[Path | None, ModelInput]:
+    """(folder of the model to continue or None, the model that has the tokenizer)."""
     base, tokenizer = model_input(program.run, "base_model"), model_input(program.run, "tokenizer")
     if base is not None:
-        return model_folder(base), model_folder(base)
+        return model_folder(base), base
     if tokenizer is None:
         raise UserError("pretrain.no_tokenizer", "Choose a tokenizer, or a base model to continue.")
-    return None, model_folder(tokenizer)
+    return None, tokenizer
 
 
 def _model(program: Program, spec: PretrainSpec, template: ChatTemplate, base: Path | None) -> Any:

@@ -12,6 +12,7 @@ from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.train import RewardSpec
 from workers.train import models, preference_losses, recipe
+from workers.train.inputs import template_folder
 from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.objective import Figures, shown
@@ -76,7 +77,9 @@ class RewardJob(PolicyJob):
                 made = as_classifier(core, self.template.pad_token_id)
                 dtype = models.stored_dtype(self.policy.folder)
                 with publish_folder(folder) as temporary:
-                    models.save_model(made, temporary, source=self.policy.folder, template=self.template, dtype=dtype)
+                    models.save_model(
+                        made, temporary, source=template_folder(self.policy.base), template=self.template, dtype=dtype
+                    )
                 self.program.artifact("model", folder)
         return self.session.result(
             loop,

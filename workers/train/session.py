@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from workers.data.templates import ChatTemplate
+from workers.data.token_identity import fingerprint
 from workers.program import Program, write_json
 from workers.spec.base import Spec
 from workers.spec.errors import UserError
@@ -21,7 +22,7 @@ from workers.spec.train import Parallel
 from workers.train.checkpoint import Checkpoint, CheckpointStore
 from workers.train.figures import weights_of
 from workers.train.fused import speed_up
-from workers.train.inputs import datasets_of
+from workers.train.inputs import datasets_of, recorded
 from workers.train.loop import Loop
 from workers.train.machine import describe
 from workers.train.models import context_length
@@ -139,9 +140,11 @@ class Session:
                 "processes": self.team.size,
                 "versions": describe(),
                 "datasets": [{"name": item.name, "sha256": item.sha256} for item in datasets_of(self.program.run)],
+                "models": recorded(self.program.run),
             },
             "template_hash": template.hash,
             "weights_sha256": folder_digest(folder, "*.safetensors"),
+            "token_identity": {"template_hash": template.hash, "fingerprint": fingerprint(template)},
             **more,
         }
         write_json(self.home / FINISHED, {"digest": self.digest, "result": result})

@@ -1,13 +1,14 @@
 """Supervised fine-tuning: the loss is on the assistant's tokens only. Full or LoRA; every knob may be left open."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from workers.data import token_identity
 from workers.data.records import read_records
-from workers.data.templates import ChatTemplate, load_template
+from workers.data.templates import ChatTemplate
 from workers.program import Program
 from workers.spec.errors import UserError
 from workers.spec.record import Record
@@ -15,7 +16,7 @@ from workers.spec.run import DatasetInput, ModelInput
 from workers.spec.train import SftSpec
 from workers.train import examples, held_out, models, recipe, sampling, token_cache
 from workers.train.examples import Dropped, Tokens, batches
-from workers.train.inputs import datasets_of, model_folder
+from workers.train.inputs import datasets_of, model_folder, open_template
 from workers.train.loop import Loop
 from workers.train.network import Network
 from workers.train.objective import Answers
@@ -47,7 +48,7 @@ class SftJob:
 
     def prepare(self) -> None:
         self.program.phase("loading")
-        self.template: ChatTemplate = load_template(self.folder)
+        self.template: ChatTemplate = open_template(self.base)
         how = {"instruction": self.spec.instruction, "system_prompt": self.spec.system_prompt}
         kept = token_cache.is_kept(self._datasets, self.template.hash, how)
         records = [] if kept else list(self._records())
@@ -89,6 +90,7 @@ class SftJob:
         if not usable:
             # Once more over everything, for an error that counts all reasons.
             examples.encode_records(self.program, self.template, seen, Dropped(), **how)
+        self.identity = self._prove_identity(batch, how)
         for tokens in usable[:PREVIEWED]:
             self.program.sample("rendered", spans=examples.spans(self.template, tokens))
         stops = set(self.template.stop_token_ids)
@@ -98,6 +100,13 @@ class SftJob:
                 "No example teaches the token that ends an answer, so the model may never stop; check the chat template.",
             )
         return Documents.of(usable)
+
+    def _prove_identity(self, records: Sequence[Record], how: dict[str, Any]) -> dict[str, Any]:
+        """The first conversations are learnt after the very tokens that serving asks with, or the run stops (N3)."""
+        found = ((examples.conversation_of(record, **how), record.tools) for record in records)
+        identity = token_identity.prove(self.template, [(said, tools) for said, tools in found if not isinstance(said, str)])
+        self.program.sample("identity", **identity)
+        return identity
 
     def _warn(self, code: str, message: str, **details: Any) -> None:
         self.program.sample("warning", code=code, message=message, **details)
@@ -214,4 +223,5 @@ class SftJob:
             held_out_examples=len(self.aside),
             dropped=dict(self.dropped.counts),
             instruction=self.choices["instruction"],
+            token_identity=self.identity,
         )

@@ -163,6 +163,19 @@ def test_adapter_input_names_base_and_adapter(workspace: Workspace, tiny: Model,
     assert (adapter.architecture, adapter.context_length) == (tiny.architecture, tiny.context_length)
 
 
+def test_an_adapter_with_a_tokenizer_of_its_own_keeps_it(workspace: Workspace, tiny: Model, tmp_path: Path) -> None:
+    """N3: what it was trained with is what its jobs are told, not its base's."""
+    folder = write_adapter(tmp_path / "lora")
+    write_model(tmp_path / "other", vocabulary=290)
+    shutil.copyfile(tmp_path / "other" / "tokenizer.json", folder / "tokenizer.json")
+    own = register_model(workspace=workspace, name="Own", kind=ModelKind.ADAPTER, folder=folder, base=tiny)
+    plain = write_adapter(tmp_path / "plain")
+    bare = register_model(workspace=workspace, name="Bare", kind=ModelKind.ADAPTER, folder=plain, base=tiny)
+    assert bare.template_hash == tiny.template_hash == model_input(bare).template_hash
+    assert own.template_hash not in {"", tiny.template_hash}
+    assert model_input(own).template_hash == own.template_hash
+
+
 def test_the_base_of_an_imported_adapter_can_be_named(alice: User, workspace: Workspace, tiny: Model, tmp_path: Path) -> None:
     folder = write_adapter(tmp_path / "lora")
     adapter = register_model(workspace=workspace, name="Lora", kind=ModelKind.ADAPTER, folder=folder)

@@ -78,6 +78,7 @@ def training_finished(job: Job) -> None:
             "figures": {key: result[key] for key in FIGURES if key in result},
             "spec": result.get("spec", job.spec),
             "resolved": result.get("resolved", {}),
+            "token_identity": result.get("token_identity", {}),
         },
         created_by=job.created_by,
         family=base.family if base is not None and base.kind != ModelKind.TOKENIZER else job.spec["name"],

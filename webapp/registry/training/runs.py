@@ -78,6 +78,8 @@ def run_context(job: Job) -> dict[str, Any]:
         "others": comparable(job),
         "run_models": list(models),
         "run_datasets": _dataset_versions(job),
+        "identity": result.get("token_identity") or (samples["identity"][-1] if samples["identity"] else {}),
+        "record": record_of(job),
     }
 
 
@@ -117,6 +119,20 @@ def _dataset_versions(job: Job) -> list[Any]:
 
     found = DatasetVersion.objects.filter(pk__in=job.spec.get("datasets", []), dataset__workspace=job.workspace_id)
     return list(found.select_related("dataset"))
+
+
+def record_of(job: Job) -> list[tuple[str, str]]:
+    """(name, value) of what repeats the run: digests of data, base, template and settings, seed, versions, machine."""
+    result = job.result or {}
+    resolved = result.get("resolved") or {}
+    rows = [(item["name"], item["sha256"]) for item in resolved.get("datasets") or []]
+    rows += [(item["name"], item["sha256"]) for item in (resolved.get("models") or {}).values()]
+    rows.append((gettext("Tokenizer and template"), str(result.get("template_hash") or "")))
+    rows.append((gettext("Settings"), job.spec_hash))
+    rows.append((gettext("Seed"), str(job.spec.get("seed", ""))))
+    versions = (resolved.get("versions") or {}).items()
+    rows += [(label_of(name), str(value)) for name, value in versions if value is not None]
+    return [(name, value) for name, value in rows if value]
 
 
 def _latest(entries: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
