@@ -72,7 +72,16 @@ def run_figure(job: Job, name: str, axis: str = "step") -> dict[str, Any]:
     if (job.pk, held) in found:
         held_out = charts.line(_label(held), *found[job.pk, held], colour=1)
         traces.append({**held_out, "mode": "lines+markers", "marker": {"size": 7}})
+        if name == "loss" and len(found[job.pk, held][1]) > 2:
+            traces.append(_lowest(*found[job.pk, held]))
     return charts.figure(traces, x=axis_label(axis))
+
+
+def _lowest(places: list[float], values: list[float]) -> dict[str, Any]:
+    """A star at the best look: the weights that “Keep the best” keeps."""
+    best = min(range(len(values)), key=values.__getitem__)
+    star = charts.line(gettext("lowest: %(value)s") % {"value": f"{values[best]:.4g}"}, [places[best]], [values[best]], colour=3)
+    return {**star, "marker": {"symbol": "star", "size": 14, "color": charts.PALETTE[3]}, "hoverinfo": "name"}
 
 
 def comparison_figure(jobs: list[Job], name: str, axis: str = "step") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The API of runs that have begun, below /api/v1/: notes, lighter recipes, throughput, sweeps."""
+"""The API of runs that have begun, below /api/v1/: notes, what curves say, lighter recipes, throughput, sweeps."""
 
 from datetime import datetime
 from typing import Any
@@ -8,10 +8,13 @@ from ninja import Field, Router, Schema, Status
 from pydantic import Field as Limits
 
 from webapp.accounts.access import access_workspace
+from webapp.core.errors import NotFound
 from webapp.core.paging import paginate
+from webapp.jobs.access import access_job
 from webapp.registry.models import Sweep
-from webapp.registry.training import lighter, notes, sweeps, throughput
+from webapp.registry.training import lighter, notes, reading, sweeps, throughput
 from webapp.registry.training.api import RunOut, asker
+from webapp.registry.training.runs import RUN_KINDS
 
 router = Router()
 
@@ -25,6 +28,15 @@ class NoteOut(Schema):
     text: str
     tags: list[str] = Field(alias="words")
     changed_at: datetime
+
+
+class HintOut(Schema):
+    """`tone`: good, info or warning; `settings`: what to try next, as the form posts it."""
+
+    code: str
+    tone: str
+    text: str
+    settings: dict[str, str]
 
 
 class PaceOut(Schema):
@@ -92,6 +104,15 @@ class SweepTable(SweepOut):
 def write_note(request: HttpRequest, job_id: int, payload: NoteIn) -> Any:
     """Replace note and tags of a run."""
     return notes.write_note(user=asker(request), job_id=job_id, text=payload.text, tags=",".join(payload.tags))
+
+
+@router.get("/training/runs/{job_id}/reading", response=list[HintOut])
+def read_run_curves(request: HttpRequest, job_id: int) -> Any:
+    """What the curves of a run say: learnt by heart, too large a learning rate, stopped early …"""
+    job = access_job(asker(request), job_id)
+    if job.kind not in RUN_KINDS:
+        raise NotFound
+    return reading.read_curves(job)
 
 
 @router.post("/training/runs/{job_id}/lighter", response={202: RunOut})

@@ -22,6 +22,7 @@ urlpatterns = [
     path("throughput/figures/<str:name>/", views.run_throughput_figure, name="training_throughput_figure"),
     path("runs/<int:job_id>/note/", views.run_note, name="training_note"),
     path("runs/<int:job_id>/lighter/", views.run_lighter, name="training_lighter"),
+    path("runs/<int:job_id>/reading/", views.run_reading, name="training_reading"),
     path("runs/<int:job_id>/examples/", views.run_examples, name="training_examples"),
     path("runs/<int:job_id>/figures/<str:name>/", views.run_figure, name="training_figure"),
 ]

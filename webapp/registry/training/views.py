@@ -20,6 +20,7 @@ from webapp.jobs.models import Job, MetricPoint
 from webapp.registry.training import figures, forms, lighter, notes, runs, services, sweeps, throughput
 from webapp.registry.training.checks import check_version, what_is_needed
 from webapp.registry.training.previews import left_out, preview
+from webapp.registry.training.reading import read_curves
 
 
 def asker(request: HttpRequest) -> User:
@@ -151,6 +152,15 @@ def run_examples(request: HttpRequest, workspace: Workspace, job_id: int) -> Htt
     """The part of a run's page that changes while it runs, besides the curves."""
     job = find_run(request, workspace, job_id)
     return render(request, "training/_examples.html", {"workspace": workspace, "job": job, **runs.run_context(job)})
+
+
+@require_safe
+@workspace_page()
+def run_reading(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+    """What the curves say, while they grow."""
+    job = find_run(request, workspace, job_id)
+    context = {"workspace": workspace, "job": job, "hints": read_curves(job)}
+    return render(request, "training/_reading.html", {**context, "may_act": may(asker(request), workspace, Role.MANAGER)})
 
 
 def chosen_runs(request: HttpRequest, workspace: Workspace) -> list[Job]:
