@@ -15,11 +15,13 @@ from webapp.registry import card, lineage, queries, services
 from webapp.registry.access import access_model
 from webapp.registry.models import Model
 from webapp.registry.training.api import router as training
+from webapp.registry.training.recipe_api import router as training_recipes
 from webapp.registry.training.runs_api import router as training_runs
 
 router = Router()
 router.add_router("", training)
 router.add_router("", training_runs)
+router.add_router("", training_recipes)
 
 
 class ModelOut(Schema):

@@ -13,6 +13,8 @@ from webapp.jobs.models import Job, JobEvent, MetricPoint
 from webapp.registry.training.spec_fields import flattened, label_of
 
 RUN_KINDS = ("sft", "preference", "reward", "grpo", "pretrain", "tokenizer")
+WRITTEN_FOR_OTHERS = {"pretrain": "pt", "sft": "sft", "preference": "dpo", "reward": "rm"}
+"""Kinds that LLaMA-Factory has, with its name for their stage."""
 COMPARED = 8
 SAMPLE_LIMIT = 400
 HIDDEN_SETTINGS = {"versions", "datasets", "sample_prompts"}
@@ -80,6 +82,7 @@ def run_context(job: Job) -> dict[str, Any]:
         "run_datasets": _dataset_versions(job),
         "identity": result.get("token_identity") or (samples["identity"][-1] if samples["identity"] else {}),
         "record": record_of(job),
+        "recipe_file": job.kind in WRITTEN_FOR_OTHERS,
     }
 
 

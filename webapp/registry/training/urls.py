@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webapp.registry.training import planner_views, sweep_views, views
+from webapp.registry.training import planner_views, recipe_views, sweep_views, views
 
 urlpatterns = [
     path("", views.run_list, name="training"),
@@ -20,6 +20,8 @@ urlpatterns = [
     path("sweeps/<int:sweep_id>/cancel/", sweep_views.sweep_cancel, name="training_sweep_cancel"),
     path("throughput/", views.run_throughput, name="training_throughput"),
     path("throughput/figures/<str:name>/", views.run_throughput_figure, name="training_throughput_figure"),
+    path("new/<str:kind>/recipe/", recipe_views.recipe_read, name="training_recipe"),
+    path("runs/<int:job_id>/recipe/", recipe_views.recipe_write, name="training_recipe_file"),
     path("runs/<int:job_id>/note/", views.run_note, name="training_note"),
     path("runs/<int:job_id>/lighter/", views.run_lighter, name="training_lighter"),
     path("runs/<int:job_id>/reading/", views.run_reading, name="training_reading"),
