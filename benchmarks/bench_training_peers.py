@@ -6,11 +6,12 @@ side is what speed is made of: padding, recomputing, packing, kinds of numbers. 
 that; the other settings are the best that we know of. Sides that pack choose their own batches, so their losses are told, but
 not compared. The loss at the end is measured by one program on the same held-out conversations.
 
-Each peer lives in an environment of its own, and is left out when its Python is not given:
-  python -m venv trl-env && trl-env/bin/pip install torch==2.13.0 transformers==5.23.0 trl==1.16.0 peft bitsandbytes
+A peer is left out when its Python is not given. TRL runs in this project's environment or in a copy of it:
+  python -m venv trl-env && trl-env/bin/pip install -r requirements.txt -r requirements/bench.txt
+LLaMA-Factory wants older libraries, so it needs an environment of its own:
   python -m venv lf-env && lf-env/bin/pip install torch==2.13.0 llamafactory==0.9.5 bitsandbytes
-On a machine without a GPU LLaMA-Factory's torchvision and torchaudio may be builds that do not load: uninstall both and put an
-empty file `torchaudio/__init__.py` among the packages.
+On a machine without a GPU its torchvision and torchaudio may be builds that do not load: uninstall both and put an empty file
+`torchaudio/__init__.py` among the packages.
   python benchmarks/bench_training_peers.py --trl trl-env/bin/python --llama-factory lf-env/bin/python --case lora
 """
 
@@ -125,8 +126,8 @@ class Side:
 def race(files: Path, folder: Path, method: str, options: argparse.Namespace) -> dict[str, Any]:
     """One case: start all sides, let them take turns, measure what they learnt."""
     facts = json.loads((files / "facts.json").read_text(encoding="utf-8"))
-    # LLaMA-Factory adds one token to a packed row and pads it to eights, but not its positions: only this size runs.
-    room = round(BATCH * facts["mean_tokens"]) | 7
+    # LLaMA-Factory pads the tokens of a packed row to a multiple of eight, but not their positions: other sizes fail.
+    room = 8 * round(BATCH * facts["mean_tokens"] / 8)
     given = {"files": str(files), "method": method, "rate": RATES[method], "beta2": BETA2, "rank": RANK, "alpha": ALPHA}
     given |= {"batch": BATCH, "steps": options.warm_up + options.steps, "threads": options.threads, "tokens_per_step": room}
     given_pythons = {"ours": sys.executable, "trl": options.trl, "llama-factory": options.llama_factory}
