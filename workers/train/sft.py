@@ -16,6 +16,7 @@ from workers.spec.run import DatasetInput, ModelInput
 from workers.spec.train import SftSpec
 from workers.train import examples, held_out, models, recipe, sampling, token_cache
 from workers.train.examples import Dropped, Tokens, batches
+from workers.train.hardest import hardest
 from workers.train.inputs import datasets_of, model_folder, open_template
 from workers.train.loop import Loop
 from workers.train.network import Network
@@ -213,6 +214,9 @@ class SftJob:
 
     def save(self, loop: Loop) -> dict[str, Any]:
         self.program.phase("saving")
+        if len(self.aside):
+            rows = hardest(self.network, self.aside, self.template, loop.recipe.micro_batch_tokens)
+            self.program.sample("hardest", rows=rows)
         folder = self.policy.save()
         return self.session.result(
             loop,

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
-from webapp.jobs.models import Job, MetricPoint, State
+from webapp.jobs.models import Job, JobEvent, MetricPoint, State
 from webapp.registry.models import Model
 from webapp.registry.training import services
 from webapp.registry.training.reading import read_curves
@@ -93,3 +93,18 @@ def test_the_best_look_is_marked_on_the_curve(run: Job, alice_client: Client) ->
     figure = alice_client.get(f"/w/academy/training/runs/{run.pk}/figures/loss/").json()
     star = figure["data"][-1]
     assert (star["name"], star["y"]) == ("lowest: 0.9", [0.9])
+
+
+def test_the_hardest_examples_are_shaded_by_their_loss(run: Job, alice_client: Client, charlie_client: Client) -> None:
+    rows = [
+        {"loss": 1.6, "spans": [{"text": "user <b>", "loss": None}, {"text": "It ", "loss": 0.01}, {"text": "is", "loss": 3.2}]}
+    ]
+    JobEvent.objects.create(job=run, seq=1, type="sample", data={"name": "hardest", "data": {"rows": rows}}, at=timezone.now())
+    address = f"/w/academy/training/runs/{run.pk}/hardest/"
+    shown = alice_client.get(address).content.decode()
+    assert "user &lt;b&gt;" in shown
+    assert 'class="shade-0" title="loss 0.01' in shown
+    assert 'class="shade-4" title="loss 3.20 · 4 %">is<' in shown
+    assert charlie_client.get(address).status_code == 404
+    assert alice_client.get(f"/api/v1/training/runs/{run.pk}/hardest").json()[0]["pieces"][2] == {"text": "is", "loss": 3.2}
+    assert charlie_client.get(f"/api/v1/training/runs/{run.pk}/hardest").status_code == 404

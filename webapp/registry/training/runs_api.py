@@ -12,7 +12,7 @@ from webapp.core.errors import NotFound
 from webapp.core.paging import paginate
 from webapp.jobs.access import access_job
 from webapp.registry.models import Sweep
-from webapp.registry.training import lighter, notes, reading, sweeps, throughput
+from webapp.registry.training import hardest, lighter, notes, reading, sweeps, throughput
 from webapp.registry.training.api import RunOut, asker
 from webapp.registry.training.runs import RUN_KINDS
 
@@ -37,6 +37,18 @@ class HintOut(Schema):
     tone: str
     text: str
     settings: dict[str, str]
+
+
+class PieceOut(Schema):
+    """`loss`: None where nothing is learnt."""
+
+    text: str
+    loss: float | None
+
+
+class HardOut(Schema):
+    loss: float
+    pieces: list[PieceOut]
 
 
 class PaceOut(Schema):
@@ -113,6 +125,15 @@ def read_run_curves(request: HttpRequest, job_id: int) -> Any:
     if job.kind not in RUN_KINDS:
         raise NotFound
     return reading.read_curves(job)
+
+
+@router.get("/training/runs/{job_id}/hardest", response=list[HardOut])
+def read_hardest(request: HttpRequest, job_id: int) -> Any:
+    """The held-out examples that a finished fine-tuning's model finds hardest, with the loss of each token."""
+    job = access_job(asker(request), job_id)
+    if job.kind not in RUN_KINDS:
+        raise NotFound
+    return hardest.hardest(job)
 
 
 @router.post("/training/runs/{job_id}/lighter", response={202: RunOut})

@@ -19,6 +19,7 @@ from webapp.jobs.access import access_job
 from webapp.jobs.models import Job, MetricPoint
 from webapp.registry.training import figures, forms, lighter, notes, runs, services, sweeps, throughput
 from webapp.registry.training.checks import check_version, what_is_needed
+from webapp.registry.training.hardest import hardest
 from webapp.registry.training.previews import left_out, preview
 from webapp.registry.training.reading import read_curves
 
@@ -161,6 +162,14 @@ def run_reading(request: HttpRequest, workspace: Workspace, job_id: int) -> Http
     job = find_run(request, workspace, job_id)
     context = {"workspace": workspace, "job": job, "hints": read_curves(job)}
     return render(request, "training/_reading.html", {**context, "may_act": may(asker(request), workspace, Role.MANAGER)})
+
+
+@require_safe
+@workspace_page()
+def run_hardest(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+    """The held-out examples with the highest loss, once the run has ended."""
+    job = find_run(request, workspace, job_id)
+    return render(request, "training/_hardest.html", {"workspace": workspace, "rows": hardest(job)})
 
 
 def chosen_runs(request: HttpRequest, workspace: Workspace) -> list[Job]:
