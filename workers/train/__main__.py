@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.program import Program, main
+from workers.train.breakdowns import told
 from workers.train.launch import is_member, launch, leave_when_peer_is_lost, member_file, processes_of
 from workers.train.machine import set_manners
 from workers.train.registry import find_method
@@ -17,9 +18,11 @@ from workers.train.registry import find_method
 def train(program: Program) -> Mapping[str, Any]:
     set_manners(program.run)
     if not is_member():
-        return find_method(program.run.kind)(program)
+        with told():
+            return find_method(program.run.kind)(program)
     try:
-        return find_method(program.run.kind)(program)
+        with told():
+            return find_method(program.run.kind)(program)
     except Exception as error:
         leave_when_peer_is_lost(error)
         raise
