@@ -16,6 +16,7 @@ from torch import distributed
 from workers.program import Program, Stopped
 from workers.spec.errors import UserError
 from workers.spec.train import Parallel
+from workers.train.host_sum import HostSum, share_memory
 
 BUCKET = 8 << 20
 """Numbers that are summed over the processes at once."""
@@ -35,6 +36,8 @@ class Team:
                 _require_devices(local)
                 torch.cuda.set_device(self.device)
             distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        self._host_sum: HostSum | None = None
+        self._asked_for_memory = False
 
     def home(self, run_dir: Path) -> Path:
         """The run directory of the first process; the others have their own below it."""
@@ -105,13 +108,18 @@ class Team:
         """Sum the gradients of copied weights; those of weights that are shared out have been summed already."""
         if self.size == 1:
             return
+        gradients = [item.grad for item in parameters if item.grad is not None and not is_shared_out(item)]
+        if gradients and all(item.dtype == torch.float32 and item.is_contiguous() for item in gradients):
+            if not self._asked_for_memory:
+                self._asked_for_memory, self._host_sum = True, share_memory(self)
+            if self._host_sum is not None:
+                self._host_sum.add_up(gradients)
+                return
         bucket: list[torch.Tensor] = []
         filled = 0
-        for item in parameters:
-            if item.grad is None or is_shared_out(item):
-                continue
-            bucket.append(item.grad)
-            filled += item.grad.numel()
+        for gradient in gradients:
+            bucket.append(gradient)
+            filled += gradient.numel()
             if filled >= BUCKET:
                 _sum_bucket(bucket)
                 bucket, filled = [], 0
