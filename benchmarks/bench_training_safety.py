@@ -1,6 +1,7 @@
 """What a training run may cost and must survive, one figure after the other (give names to run only some):
 
 - tokens: 100,000 conversations from the file to the first step, and again with the tokens kept (goals 60 s on two cores, 15);
+- start: from the start of the program to its first loss, LoRA on a Llama of 110 M parameters and 32,000 tokens (goal 8 s);
 - stalls: share of a run's time that its checkpoints take, at the defaults and at the worst cadence (goal 2 %);
 - kills: kill -9 of the trainer at 100 random moments: the newest checkpoint loads each time, and at the end the losses
   are those of an undisturbed run, to the last bit;
@@ -16,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from benchmarks.bench_jobs import percentile, pretraining  # noqa: E402
 from benchmarks.bench_planner import write_base  # noqa: E402
 from tests.product import Api, Product, wait_for  # noqa: E402
 from tests.workers.train import tiny  # noqa: E402
-from workers.train.checkpoint import CheckpointStore  # noqa: E402
+from workers.supervise import Child  # noqa: E402
+from workers.train.checkpoint import Checkpoint, CheckpointStore  # noqa: E402
 
 CONVERSATIONS = 100_000
 WORDS = ("the", "lamp", "book", "chair", "umbrella", "is", "in", "Paris", "please", "tell", "me", "where", "it", "today")
@@ -80,17 +82,38 @@ def tokens(folder: Path, count: int) -> None:
     del os.environ["SHUYUAN_CACHE"]
 
 
+# Start
+
+
+def start(folder: Path, rounds: int) -> None:
+    """The same run several times: from the program's start to its first loss and to the end of its first step."""
+    case = {"shape": "110M", "vocabulary": 32_000}
+    (folder / "model").mkdir()
+    base = write_base(folder / "model", case)
+    inputs = {"dataset": tiny.dataset(folder / "data.jsonl", tiny.conversations(200)), "base_model": tiny.model(base)}
+    spec = {"name": "run", "base_model": 1, "datasets": [1], "method": "lora", "epochs": 0.1}
+    for number in range(rounds):
+        run = tiny.Run(folder / f"run-{number}", "sft", spec, inputs, threads=2)
+        file, began = run.file(), time.time()
+        command = [sys.executable, "-m", "workers.train", str(file)]
+        finish(run, Child.start(command, log=run.folder / "output.txt", directory=ROOT, threads=2).process)
+        losses = [event for event in run.events("metric") if "loss" in event["values"]]
+        at = {event["name"]: round(event["t"] - began, 2) for event in run.events("phase")}
+        first_step = next(event["t"] for event in losses if event["step"] == 1)
+        report("start", first_loss=round(losses[0]["t"] - began, 2), first_step=round(first_step - began, 2), goal=8, phases=at)
+
+
 # Stalls
 
 
-def stalls(folder: Path, seconds: float) -> None:
-    """A model of 27 M parameters (a checkpoint of a third of a gigabyte) for `seconds`, at three cadences."""
+def stalls(folder: Path, seconds: float, cadences: Sequence[float]) -> None:
+    """A model of 27 M parameters (a checkpoint of a third of a gigabyte) for `seconds`, at each cadence."""
     case = {"shape": "27M", "vocabulary": 4096}
     (folder / "model").mkdir()
     base = write_base(folder / "model", case)
     inputs = {"dataset": tiny.dataset(folder / "data.jsonl", tiny.conversations(2000)), "base_model": tiny.model(base)}
     given = {"tokens_per_step": 1024, "precision": "float32"}
-    for every in (30.0, 5.0, 0.1):
+    for every in cadences:
         spec = {
             "name": "run", "base_model": 1, "datasets": [1], "method": "full", "epochs": 50, "optimisation": given,
             "time_budget_seconds": seconds, "saving": {"every_seconds": every}, "held_out_fraction": 0,
@@ -103,6 +126,15 @@ def stalls(folder: Path, seconds: float) -> None:
 
 
 # Kills
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The checkpoint from which a run would go on; none where none was finished."""
+    manifest = next(iter(folder.glob("step-*/manifest.json")), None)
+    if manifest is None:
+        return None
+    digest = json.loads(manifest.read_text(encoding="utf-8"))["digest"]
+    return CheckpointStore(folder, digest=digest, keep=2).latest()
 
 
 def kills(folder: Path, count: int, seed: int) -> None:
@@ -127,11 +159,12 @@ def kills(folder: Path, count: int, seed: int) -> None:
         run.kill(child)
         if child.returncode == 0:
             break
-        digest = json.loads(next(iter((run.folder / "checkpoints").glob("step-*/manifest.json"))).read_text())["digest"]
-        found = CheckpointStore(run.folder / "checkpoints", digest=digest, keep=2).latest()
-        assert found is not None, "no checkpoint can be loaded"
-        assert found.tensors("weights")
-        resumed_late += found.step + 2 < max(run.curve("learning_rate"), default=0)
+        reached = max(run.curve("learning_rate"), default=0)
+        found = newest(run.folder / "checkpoints")
+        assert found is not None or reached <= 1, "no checkpoint can be loaded"
+        if found is not None:
+            assert found.tensors("weights")
+            resumed_late += found.step + 2 < reached
         run.next_attempt()
     result = finish(run, run.start())
     assert run.curve("loss") == peace.curve("loss"), "the losses differ"
@@ -224,7 +257,8 @@ def in_product(folder: Path, work: Callable[..., None], *how: int) -> None:
 
 FIGURES: dict[str, Callable[[Path, argparse.Namespace], None]] = {
     "tokens": lambda folder, given: tokens(folder, given.conversations),
-    "stalls": lambda folder, given: stalls(folder, given.seconds),
+    "stalls": lambda folder, given: stalls(folder, given.seconds, given.cadences),
+    "start": lambda folder, given: start(folder, given.rounds),
     "kills": lambda folder, given: kills(folder, given.kills, given.seed),
     "cancel": lambda folder, given: in_product(folder, cancel, given.trials, given.seed),
     "pages": lambda folder, given: in_product(folder, pages, given.requests),
@@ -239,6 +273,8 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=200)
     options.add_argument("--conversations", type=int, default=CONVERSATIONS)
     options.add_argument("--seconds", type=float, default=90)
+    options.add_argument("--cadences", type=float, nargs="+", default=(30.0, 5.0, 0.1), help="seconds between checkpoints")
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--seed", type=int, default=1, help="of the moments at which kills and cancels come")
     given = options.parse_args()
     for name in given.figures or FIGURES:

@@ -104,12 +104,14 @@ class Run:
     spec: dict[str, Any]
     inputs: dict[str, Any]
     attempt: int = 1
+    threads: int = 1
 
     def file(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {
             "job": 1,
             "attempt": self.attempt,
+            "threads": self.threads,
             "kind": self.kind,
             "spec": self.spec,
             "inputs": self.inputs,
