@@ -93,7 +93,9 @@ def test_multiple_choice_ends_in_samples_and_a_score(alice: User, suite: Suite, 
     assert abs(sum(choice.share for choice in choices) - 1) < 1e-6
     assert [choice.is_picked for choice in choices].count(True) == 1
     assert context(job)["evaluation"] == evaluation
-    assert [node.kind for node in lineage.descendants(tiny)] == ["evaluation"]
+    [node] = lineage.descendants(tiny)
+    assert node.kind == "evaluation"
+    assert f"% of {evaluation.count}, " in node.detail
 
     Sample.objects.filter(evaluation=evaluation, position__lt=7).delete()
     store_results(job)

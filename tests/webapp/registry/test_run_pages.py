@@ -50,7 +50,7 @@ def run(workspace: Workspace, tiny: Model, conversations: DatasetVersion) -> Job
 @pytest.mark.parametrize(("axis", "last"), [("step", 10), ("tokens", 5120), ("time", 18), ("nonsense", 10)])
 def test_curves_over_steps_tokens_or_time(alice_client: Client, run: Job, axis: str, last: float) -> None:
     figure = alice_client.get(f"{HERE}/training/runs/{run.pk}/figures/loss/?x={axis}").json()
-    assert [trace["name"] for trace in figure["data"]] == ["loss", "held-out loss"]
+    assert [trace["name"] for trace in figure["data"]] == ["loss", "held-out loss", "lowest: 0.4"]
     assert figure["data"][0]["x"][-1] == pytest.approx(last)
 
 
@@ -65,6 +65,26 @@ def test_several_runs_lie_over_each_other(
     assert "Seed" in compared
     figure = alice_client.get(f"{HERE}/training/compare/figures/loss/?runs={run.pk},{other.pk}&x=tokens").json()
     assert len(figure["data"]) == 3
+
+
+def test_last_answers_stand_side_by_side(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion, run: Job
+) -> None:
+    other = make_run(workspace, tiny, conversations, name="Other", result=finished(900.0))
+    said = [
+        (run, 1, "Where?", "old"),
+        (run, 2, "Where?", "<i>Here</i>"),
+        (run, 3, "Alone?", "Yes."),
+        (other, 1, "Where?", "There."),
+    ]
+    for job, seq, prompt, answer in said:
+        data = {"name": "answer", "data": {"step": 5 * seq, "prompt": prompt, "text": answer}}
+        JobEvent.objects.create(job=job, seq=seq, type="sample", at=timezone.now(), data=data)
+    page = text(alice_client.get(f"{HERE}/training/compare/?runs={run.pk}&runs={other.pk}"))
+    beside = page[page.index('id="beside"') :]
+    assert beside.index("Where?") < beside.index("&lt;i&gt;Here") < beside.index("There.") < beside.index("Alone?")
+    assert "old" not in beside
+    assert "step 10" in beside
 
 
 def test_memory_is_shown_predicted_beside_measured(alice_client: Client, run: Job) -> None:

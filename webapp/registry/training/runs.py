@@ -11,13 +11,14 @@ from webapp.accounts.models import Workspace
 from webapp.core.errors import NotFound
 from webapp.jobs.models import Job, JobEvent, MetricPoint
 from webapp.registry.training.spec_fields import flattened, label_of
+from webapp.registry.training.wording import CHOICES
 
 RUN_KINDS = ("sft", "preference", "reward", "grpo", "pretrain", "tokenizer")
 WRITTEN_FOR_OTHERS = {"pretrain": "pt", "sft": "sft", "preference": "dpo", "reward": "rm"}
 """Kinds that LLaMA-Factory has, with its name for their stage."""
 COMPARED = 8
 SAMPLE_LIMIT = 400
-HIDDEN_SETTINGS = {"versions", "datasets", "sample_prompts"}
+HIDDEN_SETTINGS = {"versions", "datasets", "models", "sample_prompts"}
 INPUT_SETTINGS = {"name", "base_model", "tokenizer", "datasets"}
 
 
@@ -162,6 +163,11 @@ def settings_of(job: Job) -> dict[str, Any]:
 
 
 def shown(value: Any) -> Any:
+    """A value as people read it: yes, no, the name of a choice, a list in one line."""
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, str):
+        return gettext(CHOICES[value]) if value in CHOICES else value
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 

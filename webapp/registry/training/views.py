@@ -22,6 +22,7 @@ from webapp.registry.training.checks import check_version, what_is_needed
 from webapp.registry.training.hardest import hardest
 from webapp.registry.training.previews import left_out, preview
 from webapp.registry.training.reading import read_curves
+from webapp.registry.training.side_by_side import last_answers
 
 
 def asker(request: HttpRequest) -> User:
@@ -198,10 +199,13 @@ def comparison_figures(chosen: list[Job]) -> list[tuple[str, str]]:
 @workspace_page()
 def compare(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     chosen = chosen_runs(request, workspace)
+    settings = runs.settings_difference(chosen)
     context = {
         "runs": chosen,
         "numbers": ",".join(str(job.pk) for job in chosen),
-        "rows": runs.settings_difference(chosen),
+        "differing": [row for row in settings if row[2]],
+        "common": [row for row in settings if not row[2]],
+        "questions": last_answers(chosen),
         "outcomes": runs.outcomes(chosen),
         "figures": comparison_figures(chosen),
     }

@@ -108,6 +108,7 @@ LABELS = {
     "steps": noop("Steps"),
     "temperature": noop("Temperature"),
     "max_new_tokens": noop("Longest answer (tokens)"),
+    "parameters": noop("Parameters"),
     "python": noop("Python"),
     "device": noop("Device"),
 }
