@@ -10,6 +10,7 @@ from webapp.accounts.models import Role
 from webapp.core.errors import NotFound, error_body
 from webapp.datasets import comparing, composition, deriving, exports, queries, saved_views, services, uploads
 from webapp.datasets.access import access_dataset, access_upload, access_version
+from webapp.datasets.fetching import start_fetch
 from webapp.datasets.files import ready_version
 from webapp.datasets.filtering import dataset_conditions, from_query
 from webapp.datasets.lineage import uses
@@ -25,6 +26,8 @@ from webapp.datasets.schemas import (
     DatasetQuery,
     DifferenceList,
     DifferenceOut,
+    FetchIn,
+    FetchOut,
     HitsOut,
     ImportIn,
     LineageOut,
@@ -50,6 +53,13 @@ router = Router()
 @router.post("/workspaces/{slug}/uploads", response={201: UploadOut})
 def start_upload(request: MemberRequest, slug: str, payload: UploadIn) -> Status[UploadOut]:
     return Status(201, UploadOut.of(uploads.start_upload(user=request.user, slug=slug, name=payload.name, size=payload.size)))
+
+
+@router.post("/workspaces/{slug}/uploads/hub", response={202: FetchOut})
+def fetch_dataset(request: MemberRequest, slug: str, payload: FetchIn) -> Status[FetchOut]:
+    """Fetch a dataset from Hugging Face or ModelScope."""
+    job = start_fetch(user=request.user, slug=slug, **payload.model_dump())
+    return Status(202, FetchOut(job=job.pk, upload=int(job.spec["upload"])))
 
 
 @router.get("/uploads/{upload_id}", response=UploadOut)

@@ -8,7 +8,7 @@ class DatasetsConfig(AppConfig):
 
     def ready(self) -> None:
         from webapp.core.duties import register_duty
-        from webapp.datasets import derived_kinds, kinds  # noqa: F401  (register the job kinds)
+        from webapp.datasets import derived_kinds, fetching, kinds  # noqa: F401  (register the job kinds)
         from webapp.datasets.building import resume_abandoned
         from webapp.datasets.processing import kinds as processing_kinds  # noqa: F401  (registers its job kind)
         from webapp.datasets.uploads import discard_stale_uploads

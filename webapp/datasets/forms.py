@@ -68,6 +68,19 @@ class PreviewForm(forms.Form):
         }
 
 
+class FetchForm(forms.Form):
+    """A dataset on a hub."""
+
+    hub = forms.ChoiceField(label=_("Hub"), choices=[("huggingface", "Hugging Face"), ("modelscope", "ModelScope")])
+    hub_id = forms.CharField(
+        label=_("Name on the hub"), max_length=200, widget=forms.TextInput(attrs={"placeholder": "openai/gsm8k"})
+    )
+    revision = forms.CharField(label=_("Version"), required=False, max_length=200, help_text=_("Left empty: the newest."))
+    file = forms.CharField(
+        label=_("File or folder"), required=False, max_length=500, help_text=_("Left empty: all data files of its main format.")
+    )
+
+
 class ImportForm(PreviewForm):
     name = forms.CharField(label=_("Name of the dataset"), max_length=120)
     description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2}))

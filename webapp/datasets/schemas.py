@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from webapp.datasets.comparing import Difference
 from webapp.datasets.models import Dataset, DatasetVersion, RecordRow, SavedView, Upload
-from workers.spec.data import SourceEncoding, SourceFormat
+from workers.spec.data import HubName, SourceEncoding, SourceFormat
 
 
 class In(Schema):
@@ -20,6 +20,22 @@ class In(Schema):
 class UploadIn(In):
     name: str
     size: int
+
+
+class FetchIn(In):
+    """A dataset on a hub. `file`: one file or folder of it; empty: all data files of its main format."""
+
+    hub: HubName = "huggingface"
+    hub_id: str = Field(min_length=3, max_length=200, description="owner/name")
+    revision: str = Field("", max_length=200)
+    file: str = Field("", max_length=500)
+
+
+class FetchOut(Schema):
+    """When the job has ended, the upload can be previewed and imported like a file that was sent."""
+
+    job: int
+    upload: int
 
 
 class UploadOut(Schema):

@@ -9,6 +9,7 @@ urlpatterns = [
     path("search/", views.record_search, name="record_search"),
     path("composition/", views.workspace_figure, name="dataset_composition"),
     path("new/", views.dataset_new, name="dataset_new"),
+    path("fetch/", views.dataset_fetch, name="dataset_fetch"),
     path("import/", views.dataset_import, name="dataset_import"),
     path("import/preview/", views.import_preview, name="dataset_import_preview"),
     path("<int:dataset_id>/", views.dataset_page, name="dataset"),

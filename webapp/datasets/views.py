@@ -14,6 +14,7 @@ from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import NotFound, UserError, translate
 from webapp.datasets import composition, figures, filtering, forms, queries, saved_views, services
 from webapp.datasets.access import access_dataset, access_upload
+from webapp.datasets.fetching import start_fetch
 from webapp.datasets.lineage import uses
 from webapp.datasets.models import Dataset, DatasetVersion, VersionState
 from webapp.datasets.previews import preview_upload
@@ -99,7 +100,23 @@ def record_search(request: MemberRequest, workspace: Workspace) -> HttpResponse:
 @require_safe
 @workspace_page(role=Role.MANAGER)
 def dataset_new(request: MemberRequest, workspace: Workspace) -> HttpResponse:
-    return page(request, "datasets/upload.html", workspace, "datasets", accept=ACCEPTED)
+    return page(request, "datasets/upload.html", workspace, "datasets", accept=ACCEPTED, fetch=forms.FetchForm())
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def dataset_fetch(request: MemberRequest, workspace: Workspace) -> HttpResponse:
+    """A dataset from a hub: the job that fetches it leads to the preview."""
+    form = forms.FetchForm(request.POST)
+    if form.is_valid():
+        try:
+            job = start_fetch(user=request.user, slug=workspace.slug, **form.cleaned_data)
+            return redirect("job", workspace.slug, job.pk)
+        except UserError as error:
+            form.add_error(None, translate(error.template, error.params))
+    response = page(request, "datasets/upload.html", workspace, "datasets", accept=ACCEPTED, fetch=form)
+    response.status_code = 422
+    return response
 
 
 @require_safe

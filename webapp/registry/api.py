@@ -17,6 +17,7 @@ from webapp.registry.models import Model
 from webapp.registry.training.api import router as training
 from webapp.registry.training.recipe_api import router as training_recipes
 from webapp.registry.training.runs_api import router as training_runs
+from workers.spec.data import HubName
 
 router = Router()
 router.add_router("", training)
@@ -100,6 +101,7 @@ class ImportIn(Schema):
 
     folder: str = ""
     hub_id: str = ""
+    hub: HubName = "huggingface"
     revision: str = "main"
     name: str = ""
     base_id: int | None = Field(None, description="the base of an imported LoRA adapter")

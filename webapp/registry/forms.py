@@ -19,8 +19,14 @@ class ImportForm(forms.Form):
     hub_id = forms.CharField(
         label=_("Name on the hub"),
         required=False,
-        help_text=_("owner/name, fetched from Hugging Face or the mirror that HF_ENDPOINT names."),
+        help_text=_("owner/name, fetched from the hub or from the mirror that the operator named."),
         widget=forms.TextInput(attrs={"placeholder": "internlm/internlm3-8b-instruct"}),
+    )
+    hub = forms.ChoiceField(
+        label=_("Hub"),
+        choices=[("huggingface", "Hugging Face"), ("modelscope", "ModelScope")],
+        initial="huggingface",
+        required=False,
     )
     revision = forms.CharField(label=_("Version on the hub"), required=False, initial="main")
     name = forms.CharField(label=_("Name here"), required=False, max_length=120, help_text=_("Left empty: the folder's name."))
@@ -31,6 +37,9 @@ class ImportForm(forms.Form):
         empty_label=_("none"),
         help_text=_("Only for a LoRA adapter: the model that it was trained on."),
     )
+
+    def clean_hub(self) -> str:
+        return str(self.cleaned_data["hub"] or "huggingface")
 
 
 class EndpointForm(forms.Form):

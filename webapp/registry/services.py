@@ -99,6 +99,7 @@ def import_model(
     slug: str,
     folder: str = "",
     hub_id: str = "",
+    hub: str = "huggingface",
     revision: str = "main",
     name: str = "",
     base_id: int | None = None,
@@ -125,7 +126,16 @@ def import_model(
                 origin=hub_id or folder,
                 created_by=user,
             )
-            spec = ImportModelSpec(name=name, model=row.pk, folder=source, hub_id=hub_id or None, revision=revision or "main")
+            spec = ImportModelSpec.model_validate(
+                {
+                    "name": name,
+                    "model": row.pk,
+                    "folder": source,
+                    "hub": hub,
+                    "hub_id": hub_id or None,
+                    "revision": revision or "main",
+                }
+            )
             job = submit_job(
                 user=user, workspace=workspace, kind="import_model", spec=spec, name=name, idempotency_key=idempotency_key
             )

@@ -1,4 +1,4 @@
-"""Downloads a model repository from a Hugging Face hub (HF_ENDPOINT names another one). Only safetensors and texts."""
+"""Downloads a model repository from Hugging Face (HF_ENDPOINT names a mirror) or ModelScope. Only safetensors and texts."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workers.hubs import Repository, safe_path
 from workers.models.folder import check_weight_names, is_kept
 from workers.models.space import require_space
 from workers.program import Program
@@ -33,6 +34,25 @@ def download(program: Program, *, hub_id: str, revision: str, target: Path) -> N
                 program.check_stop()
                 hf_hub_download(hub_id, name, revision=info.sha or revision, local_dir=target)
     shutil.rmtree(target / ".cache", ignore_errors=True)
+
+
+def download_modelscope(program: Program, *, hub_id: str, revision: str, target: Path) -> None:
+    """The same from ModelScope (MODELSCOPE_ENDPOINT names another address)."""
+    repository = Repository("modelscope", "models", hub_id, revision)
+    listed = repository.files()
+    check_weight_names(hub_id, [file.path for file in listed if "/" not in file.path])
+    files = [file for file in listed if safe_path(file.path) and _is_wanted(file.path)]
+    total, done = sum(file.size for file in files), 0
+    require_space(program.run.output_dir, total)
+
+    def arrived(count: int) -> None:
+        nonlocal done
+        done += count
+        program.progress(min(done, total), total, unit="bytes")
+
+    for file in sorted(files, key=lambda file: file.path):
+        program.check_stop()
+        repository.download(file, target / file.path, program.check_stop, arrived)
 
 
 def _is_wanted(name: str) -> bool:

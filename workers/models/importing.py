@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.models import sentence_pieces
 from workers.models.folder import BUFFER, check_folder, inspect, is_kept
-from workers.models.hub import download
+from workers.models.hub import download, download_modelscope
 from workers.models.internlm2 import convert, is_internlm2
 from workers.models.space import require_space
 from workers.program import Program
@@ -40,6 +40,9 @@ def run(program: Program) -> Mapping[str, Any]:
 def _fill(program: Program, spec: ImportModelSpec, staging: Path) -> None:
     if spec.hub_id:
         program.phase("downloading")
+        if spec.hub == "modelscope":
+            download_modelscope(program, hub_id=spec.hub_id, revision=spec.revision, target=staging)
+            return
         download(program, hub_id=spec.hub_id, revision=spec.revision, target=staging)
         return
     source, root = program.run.file("source").path, program.run.file("root").path

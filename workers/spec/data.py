@@ -12,6 +12,8 @@ SourceFormat = Literal[
     "labelu", "parquet", "webdataset", "document",
 ]  # fmt: skip
 
+HubName = Literal["huggingface", "modelscope"]
+
 SourceEncoding = Literal["auto", "utf-8", "utf-16", "gb18030"]
 
 
@@ -27,3 +29,13 @@ class ImportDatasetSpec(Spec):
     language: str | None = None
     licence: str | None = None
     domain: str | None = None
+
+
+class FetchDatasetSpec(Spec):
+    """Download the data files of a repository on a hub; they become an upload that can be looked at and imported."""
+
+    upload: int = Field(description="upload row being filled")
+    hub: HubName = "huggingface"
+    hub_id: str = Field(min_length=3, max_length=200, description="owner/name")
+    revision: str = Field("", max_length=200, description="branch, tag or commit; empty: the first branch")
+    file: str = Field("", max_length=500, description="one file or folder of it; empty: all data files")

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from workers.spec.base import Spec
+from workers.spec.data import HubName
 
 
 class ImportModelSpec(Spec):
@@ -13,6 +14,7 @@ class ImportModelSpec(Spec):
     name: str = Field(min_length=1, max_length=120)
     model: int = Field(description="registry row being filled")
     folder: str | None = Field(None, description="path on the server")
+    hub: HubName = "huggingface"
     hub_id: str | None = None
     revision: str = "main"
 
