@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from workers.data.templates import ChatTemplate, load_template
 from workers.data.token_identity import require_same, tokenizer_folder
 from workers.engine.cache import sweep
+from workers.engine.checkpoint import Checkpoint
 from workers.engine.choose import Loaded, load_engine, threads
 from workers.engine.engines.base import EngineError, Sampling
 from workers.engine.generation import Served
@@ -70,7 +71,9 @@ def main(argv: list[str]) -> int:
 
 def open_template(run: EngineRun) -> ChatTemplate:
     """The tokenizer and template to serve with; UserError when they are not those of the training (N3)."""
-    template = load_template(tokenizer_folder(Path(run.model_path), Path(run.adapter_path) if run.adapter_path else None))
+    folder, adapter = Path(run.model_path), Path(run.adapter_path) if run.adapter_path else None
+    Checkpoint(folder, adapter)  # says what is wrong with the model's own files
+    template = load_template(tokenizer_folder(folder, adapter))
     require_same(template, name=run.served_name, template_hash=run.template_hash, fingerprint_then=run.fingerprint)
     return template
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workers.models.tiny import write_adapter
 from tests.workers.train import tiny
 from workers.data.templates import load_template
 from workers.engine.__main__ import open_template
@@ -70,6 +71,9 @@ def test_an_engine_serves_the_recorded_tokens_only(two_ways: Path, base: Path, t
         )
 
     assert open_template(engine(base)).hash == load_template(base).hash
-    assert open_template(engine(two_ways, adapter=base)).hash == load_template(base).hash, "the adapter brings its own"
+    adapter = write_adapter(tmp_path / "adapter")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(base / name, adapter / name)
+    assert open_template(engine(two_ways, adapter)).hash == load_template(base).hash, "the adapter brings its own"
     with pytest.raises(UserError, match="“Shop” is not the one that was recorded"):
         open_template(engine(two_ways))
