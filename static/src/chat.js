@@ -13,6 +13,7 @@ import { isOpen, Tree } from "./chat/tree.js";
 import { TurnView } from "./chat/turn.js";
 
 const WINDOW = 40;
+const WAITS = [500, 1000, 2000, 4000, 8000]; // milliseconds between tries while the server is away
 const NEAR_END = 96;
 
 class Chat {
@@ -283,8 +284,10 @@ class Chat {
     const sameAgain = this.lastTry && this.lastTry.text === text && this.lastTry.parent === parent;
     this.lastTry = sameAgain ? this.lastTry : { text, parent, key: uuid() };
     try {
-      if (!this.id) await this.create();
-      const answer = await this.post("send", "", { content: text, parent, key: this.lastTry.key, parameters: this.parameters });
+      const answer = await this.patiently(async () => {
+        if (!this.id) await this.create();
+        return this.post("send", "", { content: text, parent, key: this.lastTry.key, parameters: this.parameters });
+      });
       this.lastTry = null;
       this.accept(answer.turns);
       return true;
@@ -294,6 +297,22 @@ class Chat {
     } finally {
       this.sending = false;
     }
+  }
+
+  /** While the server does not answer (it restarts, the line is down) the same is asked again; its key makes repeats harmless. */
+  async patiently(ask) {
+    let told = false;
+    for (const wait of WAITS) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof ApiError) || ![0, 502, 504].includes(error.status)) throw error;
+        if (!told) toast(t("chat.waits"), "warning");
+        told = true;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+    return ask();
   }
 
   accept(turns) {

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.frontend.conftest import Fake
 
@@ -207,6 +207,26 @@ def test_what_nobody_chose_is_left_to_the_model(page: Page, fake: Fake) -> None:
     state = fake.until(lambda found: found["turns"])
     sent = next(values for name, values in state["calls"] if name.endswith("/messages"))
     assert sent["parameters"] == {"system_prompt": ""}
+
+
+def test_a_message_goes_out_once_the_server_is_back(page: Page) -> None:
+    """A killed web server refuses connections until it is started again; the same key makes repeats harmless."""
+    keys: list[str] = []
+
+    def refuse_twice(route: Route) -> None:
+        keys.append(route.request.post_data_json["key"])
+        if len(keys) < 3:
+            route.abort("connectionrefused")
+        else:
+            route.continue_()
+
+    page.route("**/conversations/1/messages", refuse_twice)
+    open_chat(page)
+    ask(page, "Are you there?")
+    expect(page.locator(".turn.is-user").last).to_contain_text("Are you there?")
+    expect(page.get_by_text("as soon as it does")).to_have_count(1)
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
 
 
 def test_failed_sending_gives_the_words_back(page: Page, fake: Fake) -> None:

@@ -58,7 +58,7 @@ def figure(traces: list[dict[str, Any]], *, x: str = "", y: str = "", **layout: 
             "yaxis": {"title": {"text": y}, "automargin": True},
             "margin": {"l": 48, "r": 16, "t": 16, "b": 40},
             "showlegend": len(traces) > 1,
-            "legend": {"orientation": "h", "y": 1.08},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "x unified",
             "colorway": PALETTE,
             **layout,

@@ -93,11 +93,18 @@ def _rising(job: Job, curves: dict[str, Curve]) -> Hint | None:
     # The mean of the first steps would hide that the loss jumped at once, so the very first point counts, too.
     if last < 1.25 * min(lowest, first) or last - min(lowest, first) < 0.1:
         return None
+    figures = {"last": _figure(last), "lowest": _figure(min(lowest, first))}
+    if last > 2 * min(lowest, first):
+        text = gettext(
+            "The training loss is far higher now (%(last)s) than it was before (%(lowest)s): the learning rate is too large. "
+            "Try a tenth of it."
+        )
+        return Hint("rising", "warning", text % figures, _other_rate(curves, 0.1))
     text = gettext(
         "The training loss is higher now (%(last)s) than it was before (%(lowest)s): the learning rate is probably too large. "
         "Try a third of it."
-    ) % {"last": _figure(last), "lowest": _figure(min(lowest, first))}
-    return Hint("rising", "warning", text, _other_rate(curves, 1 / 3))
+    )
+    return Hint("rising", "warning", text % figures, _other_rate(curves, 1 / 3))
 
 
 def _stuck(job: Job, curves: dict[str, Curve]) -> Hint | None:
