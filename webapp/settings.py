@@ -152,6 +152,8 @@ HEARTBEAT_SECONDS = max(1, LEASE_SECONDS // 3)
 CANCEL_GRACE_SECONDS = environment.integer("SHUYUAN_CANCEL_GRACE_SECONDS", 20)
 MODEL_FOLDERS = environment.words("SHUYUAN_MODEL_FOLDERS")
 """Folders on the server, beside `imports/` in the data folder, from which managers may import models."""
+ALLOWED_LICENCES = environment.words("SHUYUAN_ALLOWED_LICENCES")
+"""Licences of models that may be trained further (apache-2.0, mit …); none named: all."""
 ALLOWED_ENDPOINTS = environment.words("SHUYUAN_ALLOWED_ENDPOINTS")
 """Hosts (host, host:port or network) in private ranges that endpoints may lie on; public hosts need no entry."""
 MINIMUM_FREE_MB = environment.integer("SHUYUAN_MINIMUM_FREE_MB", 200)

@@ -77,7 +77,7 @@ class Repository:
         part = "files" if self.kind == "models" else "tree"
         seen: set[str] = set()
         for number in range(1, MOST_FILES // PAGE + 1):
-            asked = {"Revision": self.version, "Recursive": "true", "PageNumber": number, "PageSize": PAGE}
+            asked = {"Revision": self.version, "Recursive": "true", "PageNumber": str(number), "PageSize": str(PAGE)}
             answer = client.get(f"{self.address}/api/v1/{self.kind}/{self.id}/repo/{part}", params=asked)
             listed = (self._json(answer).get("Data") or {}).get("Files") or []
             new = [item for item in listed if str(item["Path"]) not in seen]

@@ -109,3 +109,17 @@ def test_base_model_that_is_deleted_while_the_run_waits(
         run_one()
         assert_job_failed(alice_client, job, "model.gone")
     assert not Model.objects.exists()
+
+
+def test_base_whose_licence_is_not_allowed(
+    alice_client: Client, tiny: Model, conversations: DatasetVersion, settings: Any
+) -> None:
+    body = {"name": "T", "base_model": tiny.pk, "datasets": [conversations.pk]}
+    settings.ALLOWED_LICENCES = ["apache-2.0", "MIT"]
+    for licence in ("cc-by-nc-4.0", ""):
+        Model.objects.filter(pk=tiny.pk).update(licence=licence)
+        for kind in ("sft", "pretrain", "grpo"):
+            assert_refused(alice_client, "POST", f"{API}/{kind}", body, "model.licence_not_allowed")
+    assert not Job.objects.exists()
+    Model.objects.filter(pk=tiny.pk).update(licence="mit")
+    assert call(alice_client, "POST", f"{API}/sft", body).status_code == 202

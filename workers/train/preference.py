@@ -51,7 +51,7 @@ class PreferenceJob(PolicyJob):
         self.network = self.policy.prepare(core)
         self.program.phase("tokenising")
         self.prove_identity(self._first_conversations())
-        pairs = fitting(self.program, self._encode(), self.spec.max_length, models.context_length(core), self.dropped)
+        pairs = fitting(self, self._encode(), models.context_length(core))
         for index in range(min(PREVIEWED, len(pairs.documents))):
             document = pairs.documents.select(np.array([index]))
             tokens = (document.tokens.tolist(), document.learnt.tolist())
@@ -122,13 +122,14 @@ def pair_recipe(job: Any, rate: float) -> recipe.Recipe:
     )
 
 
-def fitting(program: Program, pairs: Pairs, asked: int | None, context: int, dropped: Dropped) -> Pairs:
-    """Leave out and count the units of which one answer is too long."""
+def fitting(job: PolicyJob, pairs: Pairs, context: int) -> Pairs:
+    """Leave out, count and show the units of which one answer is too long."""
+    asked, dropped = job.spec.max_length, job.dropped
     limit = min(asked or context, context)
     fits = (pairs.documents.lengths.reshape(-1, 2) <= limit).all(1)
-    for _ in range(int((~fits).sum())):
-        dropped.add(f"longer than {limit} tokens", "")
-    dropped.report(program)
+    for unit in np.flatnonzero(~fits):
+        dropped.add(f"longer than {limit} tokens", shown(pairs.documents, 2 * int(unit), job.template.decode))
+    dropped.report(job.program)
     if not fits.any():
         raise UserError(
             "sft.all_too_long",

@@ -50,7 +50,7 @@ class RewardJob(PolicyJob):
         self.program.phase("tokenising")
         found = encode_pairs(self.program, self.template, self.records(), self.dropped, self.spec.system_prompt)
         pairs = Pairs(Documents.of([tokens for pair in found for tokens in pair]))
-        pairs = fitting(self.program, pairs, self.spec.max_length, models.context_length(core), self.dropped)
+        pairs = fitting(self, pairs, models.context_length(core))
         self.pairs, self.aside = pairs.split(self.spec.held_out_fraction, self.spec.seed)
         report(self.program, self.pairs, self.aside, self.dropped)
 

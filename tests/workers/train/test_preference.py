@@ -152,6 +152,10 @@ def test_useless_rows_are_counted_and_a_dataset_without_pairs_is_refused(prefere
     run = preference(rows=[*good, same, {"id": "x", "messages": good[0]["messages"], "chosen": good[0]["chosen"]}], **FAST)
     dropped = run.here()["dropped"]
     assert dropped == {"chosen and rejected are the same": 1, "missing rejected": 1}
+    long = {**good[1], "rejected": [{"role": "assistant", "content": "It is in Oslo. " * 40}]}
+    shown = preference("long", rows=[*good, long], **FAST)
+    assert shown.here()["dropped"] == {"longer than 128 tokens": 1}
+    assert "Where is the" in shown.samples("dropped")[0]["row"]
     for loss in ("dpo", "kto"):
         with pytest.raises(UserError, match="this method needs"):
             preference(loss, rows=tiny.conversations(5), loss=loss).here()

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
+
 from webapp.accounts.access import access_workspace
 from webapp.accounts.models import Role, User, Workspace
 from webapp.core.errors import NotFound, UserError
@@ -66,11 +68,28 @@ def usable_version(user: User, workspace: Workspace, version_id: int) -> Dataset
     return version
 
 
+def require_licence(model: Model) -> None:
+    """UserError for a model whose licence the operator does not allow. What was trained from it has its licence, too."""
+    allowed = {name.lower() for name in settings.ALLOWED_LICENCES}
+    if not allowed or model.licence.lower() in allowed:
+        return
+    raise UserError(
+        "model.licence_not_allowed",
+        "The licence of “{name}” ({licence}) is not among those that are allowed here ({allowed}); choose another model, or "
+        "name its licence on its page if it is one of these.",
+        status=409,
+        name=model.name,
+        licence=model.licence or "?",
+        allowed=", ".join(sorted(allowed)),
+    )
+
+
 def _check_models(user: User, workspace: Workspace, kind: str, spec: Any) -> None:
     if kind == "tokenizer":
         return
     if spec.base_model is not None:
         base = access_ready_model(user, workspace, spec.base_model, kinds=TRAINABLE)
+        require_licence(base)
         if kind in TUNING and base.kind == ModelKind.ADAPTER and spec.method != "full":
             raise UserError(
                 "sft.adapter_base",
