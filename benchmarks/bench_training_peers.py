@@ -12,7 +12,7 @@ LLaMA-Factory wants older libraries, so it needs an environment of its own:
   python -m venv lf-env && lf-env/bin/pip install torch==2.13.0 llamafactory==0.9.5 bitsandbytes
 On a machine without a GPU its torchvision and torchaudio may be builds that do not load: uninstall both and put an empty file
 `torchaudio/__init__.py` among the packages.
-  python benchmarks/bench_training_peers.py --trl trl-env/bin/python --llama-factory lf-env/bin/python --case lora
+  python -m benchmarks.bench_training_peers --trl trl-env/bin/python --llama-factory lf-env/bin/python --case lora
 """
 
 import argparse
