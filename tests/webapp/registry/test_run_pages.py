@@ -67,6 +67,15 @@ def test_several_runs_lie_over_each_other(
     assert len(figure["data"]) == 3
 
 
+def test_equal_answers_in_a_row_stand_once(alice_client: Client, run: Job) -> None:
+    for seq, answer in enumerate(["Hm.", "Yes.", "Yes.", "Yes."], start=1):
+        data = {"name": "answer", "data": {"step": 5 * seq, "prompt": "Here?", "text": answer}}
+        JobEvent.objects.create(job=run, seq=seq, type="sample", at=timezone.now(), data=data)
+    shown = text(alice_client.get(f"{HERE}/training/runs/{run.pk}/examples/"))
+    assert shown.count("Yes.") == 1
+    assert shown.index("step 10 – 20") < shown.index("Yes.") < shown.index("step 5") < shown.index("Hm.")
+
+
 def test_last_answers_stand_side_by_side(
     alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion, run: Job
 ) -> None:

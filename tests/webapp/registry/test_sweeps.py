@@ -39,7 +39,9 @@ def test_a_grid_of_values_becomes_runs(alice_client: Client, posted: dict[str, s
     assert all(job.spec["method"] == "lora" for job in Job.objects.all())
     shown = text(alice_client.get(answer["Location"]))
     assert "Adapter rank" in shown
-    assert "Try" in text(alice_client.get(f"{HERE}/sweeps/"))
+    listed = text(alice_client.get(f"{HERE}/sweeps/"))
+    assert "Try" in listed
+    assert "Adapter rank</span> 4, 8" in listed
 
 
 def test_the_best_run_is_marked_and_drawn(alice_client: Client, posted: dict[str, str]) -> None:

@@ -95,8 +95,9 @@ def comparison_figure(jobs: list[Job], name: str, axis: str = "step") -> dict[st
         if (job.pk, held) in found:
             trace = charts.line(f"#{job.pk} {_label(held)}", *found[job.pk, held], colour=number, mode="lines+markers")
             trace["line"] = {**trace["line"], "dash": "dot"}
-            traces.append(trace)
-    return charts.figure(traces, x=axis_label(axis), y=_label(name))
+            traces.append({**trace, "showlegend": (job.pk, name) not in found})
+    title = gettext("%(name)s (dotted: held out)") % {"name": _label(name)} if name in WITH_HELD_OUT else _label(name)
+    return charts.figure(traces, x=axis_label(axis), y=title)
 
 
 def _label(name: str) -> str:

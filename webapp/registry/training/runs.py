@@ -1,5 +1,6 @@
 """What the pages of runs show: rendered examples, answers over the steps, left-out rows, resolved settings, comparison."""
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -45,10 +46,10 @@ def access_runs(workspace: Workspace, numbers: list[int]) -> list[Job]:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the model answered to one prompt at each look: [(step, text)], the newest first."""
+    """What the model answered to one prompt: [(steps, text)], the newest first; equal answers in a row stand once («28 – 48»)."""
 
     prompt: str
-    texts: list[tuple[int, str]]
+    texts: list[tuple[str, str]]
 
 
 def run_context(job: Job) -> dict[str, Any]:
@@ -148,7 +149,15 @@ def _answers(entries: list[dict[str, Any]]) -> list[Answers]:
     prompts: dict[str, dict[int, str]] = defaultdict(dict)
     for entry in entries:
         prompts[str(entry.get("prompt", ""))][int(entry.get("step", 0))] = str(entry.get("text", ""))
-    return [Answers(prompt, sorted(texts.items(), reverse=True)) for prompt, texts in prompts.items()]
+    return [Answers(prompt, _changes(sorted(texts.items(), reverse=True))) for prompt, texts in prompts.items()]
+
+
+def _changes(looks: list[tuple[int, str]]) -> list[tuple[str, str]]:
+    found = []
+    for text, group in itertools.groupby(looks, key=lambda look: look[1]):
+        steps = [step for step, _ in group]
+        found.append((f"{steps[-1]} – {steps[0]}" if len(steps) > 1 else str(steps[0]), text))
+    return found
 
 
 def settings_of(job: Job) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from webapp.core.errors import NotFound, UserError, translate
 from webapp.core.paging import paginate
 from webapp.registry.models import Sweep
 from webapp.registry.training import forms, sweeps
+from webapp.registry.training.spec_fields import label_of
 from webapp.registry.training.views import asker, form_context
 
 AXES = range(3)
@@ -55,7 +56,8 @@ def sweep_new(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResp
 @workspace_page()
 def sweep_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     found = paginate(sweeps.workspace_sweeps(workspace), cursor=request.GET.get("cursor"), limit=30)
-    return page(request, "training/sweeps.html", workspace, "training", sweeps=found, tabs=forms.tab_labels())
+    rows = [(sweep, [(label_of(path), values) for path, values in sweep.axes.items()]) for sweep in found.items]
+    return page(request, "training/sweeps.html", workspace, "training", sweeps=found, rows=rows, tabs=forms.tab_labels())
 
 
 def find_sweep(request: HttpRequest, workspace: Workspace, sweep_id: int, role: str = Role.VIEWER) -> Sweep:

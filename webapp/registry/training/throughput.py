@@ -13,6 +13,7 @@ from webapp.jobs.models import Job, State
 from webapp.registry.training.runs import RUN_KINDS
 
 LOOKED_AT = 60
+LONGEST_NAME = 24
 SHOWN = 20
 
 
@@ -53,6 +54,12 @@ def paces(workspace: Workspace) -> list[Pace]:
     return found
 
 
+def _short(job: Job) -> str:
+    """Number and the beginning of the name: a chart has little room beside it."""
+    name = job.name if len(job.name) <= LONGEST_NAME else f"{job.name[: LONGEST_NAME - 1]}…"
+    return f"#{job.pk} {name}"
+
+
 def speed_figure(found: list[Pace]) -> dict[str, Any]:
     """A bar for each of the newest runs: tokens per second of one device."""
     shown = list(reversed(found[:SHOWN]))
@@ -60,7 +67,7 @@ def speed_figure(found: list[Pace]) -> dict[str, Any]:
         "type": "bar",
         "orientation": "h",
         "name": gettext("tokens per second of one device"),
-        "y": [f"#{pace.job.pk} {pace.job.name}"[:40] for pace in shown],
+        "y": [_short(pace.job) for pace in shown],
         "x": [round(pace.each, 1) for pace in shown],
         "marker": {"color": charts.PALETTE[0]},
     }
@@ -74,7 +81,7 @@ def efficiencies(found: Iterable[Pace]) -> dict[str, list[tuple[int, float]]]:
     for pace in found:
         best = groups[pace.same]
         best[pace.processes] = max(best.get(pace.processes, 0.0), pace.each)
-        names.setdefault(pace.same, f"#{pace.job.pk} {pace.job.name}"[:40])
+        names.setdefault(pace.same, _short(pace.job))
     return {
         names[key]: [(count, each / best[min(best)]) for count, each in sorted(best.items())]
         for key, best in groups.items()
