@@ -31,7 +31,7 @@ class UnknownAttention(Exception):
 
 @contextmanager
 def packed(lengths: Sequence[int]) -> Iterator[None]:
-    """Within this block the one row of a batch holds documents of these lengths, one after another."""
+    """Within this block the one row of a batch holds documents of these lengths, one after another; what follows is no matter."""
     global _lengths  # noqa: PLW0603 - transformers passes no such argument through every architecture
     previous, _lengths = _lengths, list(lengths)
     try:
@@ -57,12 +57,101 @@ def attend(
     options = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
     if _lengths is None:
         output = _one_sequence(query, key, value, sliding_window, options)
-    elif query.device.type == "cpu" and len(_lengths) <= SPLIT_AT_MOST:
-        parts = zip(query.split(_lengths, 2), key.split(_lengths, 2), value.split(_lengths, 2), strict=True)
-        output = torch.cat([_one_sequence(*part, sliding_window, options) for part in parts], 2)
+    elif _is_plain(query, key, value, sliding_window, dropout):
+        return _OneByOne.apply(query, key, value, tuple(_lengths), scaling), None
     else:
-        output = _padded(query, key, value, sliding_window, options)
+        rest = query.shape[2] - sum(_lengths)
+        lengths = [*_lengths, rest] if rest else _lengths
+        if query.device.type == "cpu" and len(_lengths) <= SPLIT_AT_MOST:
+            parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+            output = torch.cat([_one_sequence(*part, sliding_window, options) for part in parts], 2)
+        else:
+            output = _padded(query, key, value, lengths, sliding_window, options)
     return output.transpose(1, 2), None
+
+
+def _is_plain(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, dropout: float) -> bool:
+    assert _lengths is not None
+    return (
+        query.device.type == "cpu"
+        and len(_lengths) <= SPLIT_AT_MOST
+        and not dropout
+        and query.shape == key.shape == value.shape
+        and (window is None or max(_lengths) <= window)
+    )
+
+
+class _OneByOne(torch.autograd.Function):
+    """Causal attention inside each document, as one operation: cutting, casting and joining are done once for all of them.
+
+    query, key, value: (1, heads, tokens, head size); the result is (1, tokens, heads, head size), in the type of the values.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        context: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        lengths: tuple[int, ...],
+        scale: float | None,
+    ) -> torch.Tensor:
+        given = _InTypes(query, key, value)
+        result = _room_for(value, lengths)
+        kept: list[torch.Tensor] = []
+        for part, length in _places(lengths):
+            pieces = [item[:, :, part] for item in given.of(_type_for(length, value.dtype))]
+            output, normaliser = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*pieces, 0.0, length > 1, scale=scale)
+            result[:, part] = output.transpose(1, 2)
+            kept += [output, normaliser]
+        context.save_for_backward(query, key, value, *kept)
+        context.lengths, context.scale = lengths, scale
+        return result
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        query, key, value, *kept = context.saved_tensors
+        given = _InTypes(query, key, value, gradient.transpose(1, 2))
+        found = [_room_for(item, context.lengths) for item in (query, key, value)]
+        for index, (part, length) in enumerate(_places(context.lengths)):
+            *pieces, above = [item[:, :, part] for item in given.of(_type_for(length, value.dtype))]
+            shares = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+                above, *pieces, kept[2 * index], kept[2 * index + 1], 0.0, length > 1, scale=context.scale
+            )
+            for target, share in zip(found, shares, strict=True):
+                target[:, part] = share.transpose(1, 2)
+        return *(item.transpose(1, 2) for item in found), None, None
+
+
+class _InTypes:
+    """The same tensors in the types that are asked for, cast once."""
+
+    def __init__(self, *given: torch.Tensor) -> None:
+        self._given = given
+        self._made: dict[torch.dtype, list[torch.Tensor]] = {}
+
+    def of(self, dtype: torch.dtype) -> list[torch.Tensor]:
+        if dtype not in self._made:
+            self._made[dtype] = [item.to(dtype) for item in self._given]
+        return self._made[dtype]
+
+
+def _room_for(tensor: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+    """Memory for a tensor of this shape, heads after tokens; zeros where no document lies."""
+    room = torch.empty_like(tensor.transpose(1, 2), memory_format=torch.contiguous_format)
+    room[:, sum(lengths) :] = 0
+    return room
+
+
+def _type_for(length: int, dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if length < FLOAT_BELOW else dtype
+
+
+def _places(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
+    start = 0
+    for length in lengths:
+        yield slice(start, start + length), length
+        start += length
 
 
 def _one_sequence(
@@ -88,12 +177,11 @@ def _padded(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
+    lengths: list[int],
     window: int | None,
     options: dict[str, Any],
 ) -> torch.Tensor:
     """One batch of documents padded at their ends: causal attention never looks at what comes later."""
-    assert _lengths is not None
-    lengths = _lengths
     sizes = torch.tensor(lengths, device=query.device)
     longest = max(lengths)
     inside = torch.arange(longest, device=query.device)[None] < sizes[:, None]

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from workers.train import kernels
+
 
 def speed_up(core: PreTrainedModel) -> None:
     """Let the layers of `core` that do exactly what is written here do it so. For processors; a GPU's own kernels stay."""
@@ -50,6 +52,10 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float, dtype: torch.dtype) -> torch.Tensor:  # type: ignore[override]
+        if (compiled := kernels.find(kernels.norm, x[..., 0].numel())) is not None:
+            rows, inverse = compiled(x.reshape(-1, x.shape[-1]), weight, epsilon, dtype)
+            context.save_for_backward(x, weight, inverse.view(*x.shape[:-1], 1))
+            return rows.view(x.shape)
         wide = x.float()
         inverse = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         context.save_for_backward(x, weight, inverse)
@@ -58,6 +64,10 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         x, weight, inverse = context.saved_tensors
+        if (compiled := kernels.find(kernels.norm_gradients, inverse.numel())) is not None:
+            flat = (item.reshape(-1, x.shape[-1]) for item in (gradient, x))
+            by_x, by_weight = compiled(*flat, weight, inverse.view(-1, 1))
+            return by_x.view(x.shape), by_weight.to(weight.dtype) if context.needs_input_grad[1] else None, None, None
         wide, scale = gradient.float(), weight.float()
         normal = x * inverse
         product = wide * normal
@@ -97,12 +107,21 @@ class _Rotation(torch.autograd.Function):
     def forward(context: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         context.save_for_backward(cos, sin)
         context.dtype = x.dtype
-        return _rotated(x.to(torch.promote_types(x.dtype, cos.dtype)), cos, sin, 1)
+        return _turned(x, cos, sin, 1, torch.promote_types(x.dtype, cos.dtype))
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         cos, sin = context.saved_tensors
-        return _rotated(gradient, cos, sin, -1).to(context.dtype), None, None
+        return _turned(gradient, cos, sin, -1, context.dtype), None, None
+
+
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sign: int, dtype: torch.dtype) -> torch.Tensor:
+    compiled = kernels.find(kernels.rotate, x.shape[2])
+    if compiled is None or cos.shape[:2] != (1, 1) or x.shape[0] != 1:
+        return _rotated(x.to(torch.promote_types(x.dtype, cos.dtype)), cos, sin, sign).to(dtype)
+    half = x.shape[-1] // 2
+    turned: torch.Tensor = compiled(x[0].transpose(0, 1), cos[0, 0, :, :half], sign * sin[0, 0, :, :half], dtype)
+    return turned.transpose(0, 1)[None]
 
 
 def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sign: int) -> torch.Tensor:
@@ -139,6 +158,59 @@ def _is_plain_rotation(original: Any) -> bool:
     found = rotate_both(q, k, cos, sin)
     pairs = zip(found, expected, strict=True)
     return all(left.shape == right.shape and torch.allclose(left, right, atol=1e-5) for left, right in pairs)
+
+
+# Gated feed-forward layers
+
+
+class _Gated(torch.autograd.Function):
+    """silu(gate) · up, by compiled functions."""
+
+    @staticmethod
+    def forward(context: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        context.save_for_backward(gate, up)
+        rows: torch.Tensor = _compiled_or_not(kernels.gated, gate, up)
+        return rows.view(gate.shape)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        gate, up = context.saved_tensors
+        by_gate, by_up = _compiled_or_not(kernels.gated_gradients, gradient, gate, up)
+        return by_gate.view(gate.shape), by_up.view(up.shape)
+
+
+def _compiled_or_not(function: Any, *given: torch.Tensor) -> Any:
+    flat = [item.reshape(-1, item.shape[-1]) for item in given]
+    return (kernels.find(function, len(flat[0])) or function)(*flat)
+
+
+def _feed_forward(module: Any, original: Any, x: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = module.down_proj(_Gated.apply(module.gate_proj(x), module.up_proj(x)))
+    return result
+
+
+def speed_up_gates(core: PreTrainedModel) -> None:
+    """The same for feed-forward layers; pays only with compiled functions."""
+    for module in core.modules():
+        if _is_plain_gate(module):
+            module.forward = _Forward(module, _feed_forward)
+
+
+def _is_plain_gate(module: Any) -> bool:
+    if not all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj", "act_fn")):
+        return False
+    if isinstance(module.forward, _Forward) or "silu" not in type(module.act_fn).__name__.lower():
+        return False
+    weight = getattr(module.gate_proj, "weight", None)
+    if weight is None or weight.dim() != 2 or not weight.is_floating_point():
+        return False
+    was_training = module.training
+    module.eval()
+    with torch.no_grad():
+        probe = torch.linspace(-2, 3, 2 * weight.shape[1]).view(2, -1).to(weight.dtype)
+        expected, found = module(probe).float(), _feed_forward(module, None, probe).float()
+    module.train(was_training)
+    return torch.allclose(found, expected, rtol=2e-2, atol=2e-2 * float(expected.abs().max()))
 
 
 # LoRA

@@ -157,11 +157,20 @@ class Network:
     def _packed_hidden(self, chosen: Documents) -> torch.Tensor:
         self.core.config._attn_implementation = attention.NAME
         lengths = chosen.lengths.tolist()
-        tokens = torch.from_numpy(chosen.tokens.astype(np.int64)).to(self.device)
-        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])).to(self.device)
+        row = np.zeros((2, self._row_length(len(chosen.tokens))), dtype=np.int64)
+        row[:, : len(chosen.tokens)] = chosen.tokens, np.concatenate([np.arange(length) for length in lengths])
+        tokens, places = torch.from_numpy(row).to(self.device)
         with attention.packed(lengths):
             output = self.core.base_model(input_ids=tokens[None], position_ids=places[None], use_cache=False)
         return output.last_hidden_state[0]
+
+    def _row_length(self, tokens: int) -> int:
+        """On a CPU oneDNN makes a kernel for every product in 16 bits and number of tokens, which can take longer than the
+        product; rows of few different lengths (at most a sixteenth longer, or 31 tokens) meet kernels that are there."""
+        if self.device.type != "cpu" or self.precision != "bfloat16":
+            return tokens
+        step = max(32, (1 << tokens.bit_length()) >> 6)
+        return step * -(-tokens // step)
 
     def _padded_logits(self, chosen: Documents, positions: np.ndarray) -> torch.Tensor:
         inputs, inside = self._padded_inputs(chosen)

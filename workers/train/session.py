@@ -19,9 +19,10 @@ from workers.spec.base import Spec
 from workers.spec.errors import UserError
 from workers.spec.run import RunFile
 from workers.spec.train import Parallel
+from workers.train import kernels
 from workers.train.checkpoint import Checkpoint, CheckpointStore
 from workers.train.figures import weights_of
-from workers.train.fused import speed_up
+from workers.train.fused import speed_up, speed_up_gates
 from workers.train.inputs import datasets_of, recorded
 from workers.train.loop import Loop
 from workers.train.machine import describe
@@ -78,12 +79,15 @@ class Session:
             network.recompute_activations()
         if self.device.type == "cpu":
             speed_up(network.core)
-        if given.compile == "on":
-            if self.device.type == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
+        kernels.switch_off()
+        if given.compile == "on" and self.device.type == "cpu":
+            if not (kernels.has_compiler() and kernels.switch_on()):
                 raise UserError(
                     "train.no_compiler",
                     "To compile the model this machine needs a C++ compiler (g++); install one, or switch “compile” off.",
                 )
+            speed_up_gates(network.core)
+        elif given.compile == "on":
             network.compile_feed_forward()
         parallel = getattr(self.spec, "parallel", None)
         if parallel is not None and parallel.shard != "none" and self.team.size > 1:

@@ -1,6 +1,7 @@
 """Hand-written norms, rotations and LoRA layers learn what transformers' and peft's own learn."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.models.llama import modeling_llama
 
 from workers.spec.train import Lora
+from workers.train import kernels
 from workers.train.adapters import add_lora
-from workers.train.fused import speed_up
+from workers.train.fused import speed_up, speed_up_gates
 
 Outcome = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -49,21 +51,21 @@ def adapted(**settings: Any) -> PreTrainedModel:
     return core
 
 
-def learn(core: PreTrainedModel, *, mixed: bool) -> Outcome:
-    tokens = torch.arange(24).view(2, 12) % 50
+def learn(core: PreTrainedModel, *, mixed: bool, rows: int = 2) -> Outcome:
+    tokens = torch.arange(24).view(rows, -1) % 50
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
         loss = core(input_ids=tokens, labels=tokens, use_cache=False).loss
     loss.backward()
     return loss.detach(), {name: item.grad for name, item in core.named_parameters() if item.grad is not None}
 
 
-def compare(core: PreTrainedModel, *, mixed: bool) -> None:
+def compare(core: PreTrainedModel, *, mixed: bool, rows: int = 2, prepare: Callable[[Any], None] = speed_up) -> None:
     """In f32 the same gradients up to rounding; in bf16 as near to those as the library's own are."""
     ours = copy.deepcopy(core)
-    speed_up(ours)
-    rounded, theirs = learn(copy.deepcopy(core), mixed=mixed)
-    expected, exact = learn(core, mixed=False)
-    found, made = learn(ours, mixed=mixed)
+    rounded, theirs = learn(copy.deepcopy(core), mixed=mixed, rows=rows)
+    expected, exact = learn(core, mixed=False, rows=rows)
+    prepare(ours)
+    found, made = learn(ours, mixed=mixed, rows=rows)
     assert torch.allclose(found, expected, atol=2 * abs(float(rounded - expected)) + (2e-2 if mixed else 1e-5))
     assert made.keys() == exact.keys()
     assert distance(made, exact) < 1.5 * distance(theirs, exact) + (1e-2 if mixed else 1e-4)
@@ -85,6 +87,31 @@ def test_all_weights_get_the_same_loss_and_gradients(mixed: bool) -> None:
 def test_adapters_get_the_same_loss_and_gradients(method: dict[str, Any], mixed: bool) -> None:
     """S8.2: plain LoRA is done here; DoRA keeps its own layer, and its norms and rotations agree, too."""
     compare(adapted(**method), mixed=mixed)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("make", [llama, adapted])
+def test_what_is_compiled_gives_the_same_loss_and_gradients(
+    make: Callable[[], PreTrainedModel], mixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The functions as they are written: a compiler takes half a minute, and changes roundings only."""
+    written = (kernels.norm, kernels.norm_gradients, kernels.rotate, kernels.gated, kernels.gated_gradients)
+    called = set()
+
+    def seen(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            called.add(function)
+            return function(*given)
+
+        return call
+
+    def prepare(core: PreTrainedModel) -> None:
+        monkeypatch.setattr(kernels, "_compiled", {item.__name__: seen(item) for item in written})
+        speed_up(core)
+        speed_up_gates(core)
+
+    compare(make(), mixed=mixed, rows=1, prepare=prepare)
+    assert called == set(written)
 
 
 def test_an_adapter_with_dropout_still_drops() -> None:

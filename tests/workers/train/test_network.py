@@ -118,6 +118,16 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
         torch.testing.assert_close(dict(network.core.named_parameters())[name].grad, gradient)
 
 
+def test_rows_of_almost_every_length_are_made_one_of_few() -> None:
+    """Kernels for 16-bit products are made for each length; what is added to a row is a sixteenth at most, or 31 tokens."""
+    network = Network(make("llama"), torch.device("cpu"), "bfloat16")
+    made = {length: network._row_length(length) for length in range(1, 5000)}
+    assert all(length <= longer <= max(length + 31, length * 17 / 16) for length, longer in made.items())
+    assert len(set(made.values())) < 110
+    exact = Network(make("llama"), torch.device("cpu"), "float32")
+    assert exact._row_length(1001) == 1001
+
+
 def test_bfloat16_learns_almost_what_float32_learns() -> None:
     given = documents()
     exact = Network(make("llama"), torch.device("cpu"), "float32").learn(given, np.arange(4), 1.0)
