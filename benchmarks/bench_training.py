@@ -1,8 +1,9 @@
 """Tokens per second of this project's training loop beside a plain transformers Trainer: same model, data and machine.
 
-Both run in one process and take turns step by step, so that other work on the machine meets both alike. The Trainer does
-what transformers' own examples do: padded batches for answers, blocks of a running text for pre-training; once in f32 (its
-default) and once with bf16. Prints one JSON line per case. `python benchmarks/bench_training.py --steps 4` is quick.
+Each side is a process of its own, and they take turns step by step, so that other work on the machine meets all alike. The
+Trainer does what transformers' own examples do: padded batches for answers, blocks of a running text for pre-training; once
+in f32 (its default) and once with bf16. Pre-training has two cases: documents of many lengths, mostly short, and documents
+that fill whole rows. Prints one JSON line per case. `python -m benchmarks.bench_training --steps 4` is quick.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +21,19 @@ sys.path.insert(0, str(ROOT))
 if TYPE_CHECKING:
     import torch
 
+    from benchmarks.peers.turns import Turns
     from workers.train.loop import Loop
 
 SMALL = {"hidden_size": 320, "layers": 7, "heads": 5, "intermediate_size": 864, "context_length": 1024}
 MEDIUM = {"hidden_size": 768, "layers": 12, "heads": 12, "intermediate_size": 2048, "context_length": 1024}
 CASES: dict[str, dict[str, Any]] = {
-    "pretrain-10M": {"kind": "pretrain", "shape": SMALL, "lora": False},
+    "pretrain-10M-short": {"kind": "pretrain", "shape": SMALL, "lora": False},
+    "pretrain-10M-full-rows": {"kind": "pretrain", "shape": SMALL, "lora": False, "long": True},
     "sft-full-10M": {"kind": "sft", "shape": SMALL, "lora": False},
     "sft-lora-90M": {"kind": "sft", "shape": MEDIUM, "lora": True},
+    "sft-lora-110M": {"kind": "sft", "shape": MEDIUM, "lora": True, "vocabulary": 32_000},
 }
+SIDES = ("ours", "f32", "bf16")
 BATCH = 8
 BLOCK = 512
 WARM_UP = 2
@@ -54,7 +58,10 @@ def make_files(folder: Path, case: dict[str, Any]) -> int:
     from workers.train.tokenizer import learn, write_folder
 
     dice = random.Random(0)
-    lengths = [min(180, max(8, int(dice.lognormvariate(3.3, 0.8)))) for _ in range(case["tokens"] // 60)]
+    if case.get("long"):
+        lengths = [4000] * (case["tokens"] // 8000)  # cut to rows, of which next to none is a rest
+    else:
+        lengths = [min(180, max(8, int(dice.lognormvariate(3.3, 0.8)))) for _ in range(case["tokens"] // 60)]
     texts = [words(dice, length) for length in lengths]
     (folder / "tokenizer").mkdir(parents=True)
     (folder / "base").mkdir()
@@ -62,7 +69,7 @@ def make_files(folder: Path, case: dict[str, Any]) -> int:
     write_folder(folder / "tokenizer", learn(texts, vocabulary=4096, split_digits=True, special_tokens=specials))
     template = load_template(folder / "tokenizer")
     model = models.new_llama(Architecture(**case["shape"]), template, 0)
-    model.resize_token_embeddings(4096)
+    model.resize_token_embeddings(case.get("vocabulary", 4096), mean_resizing=False)
     models.save_model(model, folder / "base", source=folder / "tokenizer", template=template, dtype=torch.float32)
     rows = []
     for number, text in enumerate(texts):
@@ -151,35 +158,31 @@ def trainer_model(folder: Path, case: dict[str, Any]) -> Any:
     return model
 
 
-def race(folder: Path, case: dict[str, Any], options: argparse.Namespace, *, bf16: bool, batch_tokens: int) -> dict[str, Any]:
-    """One step of the Trainer, one of ours, and so on: what else the machine does meets both alike."""
+def run_ours(turns: "Turns", folder: Path, case: dict[str, Any], options: argparse.Namespace) -> None:
+    loop = our_loop(folder, case, options.threads, case["batch_tokens"])
+    for _ in range(options.steps + WARM_UP):
+        before = loop.count.tokens
+        turns.wait()
+        loop.step()
+        turns.done(tokens=loop.count.tokens - before, loss=loop.count.final_loss, precision=loop.network.precision)
+
+
+def run_trainer(turns: "Turns", folder: Path, case: dict[str, Any], options: argparse.Namespace, *, bf16: bool) -> None:
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     torch.set_num_threads(options.threads)
-    loop = our_loop(folder, case, options.threads, batch_tokens)
     rows = trainer_rows(folder, case)
-    clocks = {"wall": time.perf_counter, "processor": time.process_time}
-    spent = {side: dict.fromkeys(clocks, 0.0) for side in ("ours", "trainer")}
-    tokens = {"ours": 0, "trainer": 0}
 
-    class Turns(TrainerCallback):
-        def on_step_begin(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            self.begun = {name: clock() for name, clock in clocks.items()}
+    class InTurns(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            turns.wait()
 
         def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            middle = {name: clock() for name, clock in clocks.items()}
-            before = loop.count.tokens
-            loop.step()
-            after = {name: clock() for name, clock in clocks.items()}
-            if state.global_step <= WARM_UP:
-                return
-            for name in clocks:
-                spent["trainer"][name] += middle[name] - self.begun[name]
-                spent["ours"][name] += after[name] - middle[name]
             chosen = rows[BATCH * (state.global_step - 1) : BATCH * state.global_step]
-            tokens["trainer"] += sum(len(ids) for ids, _ in chosen)
-            tokens["ours"] += loop.count.tokens - before
+            turns.done(tokens=sum(len(ids) for ids, _ in chosen))
+            if state.global_step < arguments.max_steps:
+                turns.wait()
 
     class InOrder(Trainer):
         def _get_train_sampler(self, *_: Any) -> Any:
@@ -190,7 +193,7 @@ def race(folder: Path, case: dict[str, Any], options: argparse.Namespace, *, bf1
         use_cpu=True,
         bf16=bf16,
         per_device_train_batch_size=BATCH,
-        max_steps=min(options.steps + WARM_UP, len(rows) // BATCH, loop.recipe.total_steps),
+        max_steps=options.steps + WARM_UP,
         learning_rate=1e-3,
         save_strategy="no",
         report_to="none",
@@ -199,16 +202,44 @@ def race(folder: Path, case: dict[str, Any], options: argparse.Namespace, *, bf1
         remove_unused_columns=False,
     )
     model = trainer_model(folder, case)
-    InOrder(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[Turns()]).train()
-    speeds = {side: {name: tokens[side] / spent[side][name] for name in clocks} for side in spent}
-    return {
-        "precision": loop.network.precision,
-        "tokens": tokens,
-        "tokens_per_second": {side: round(speeds[side]["wall"], 1) for side in speeds},
-        "tokens_per_processor_second": {side: round(speeds[side]["processor"], 1) for side in speeds},
-        "ratio": round(speeds["ours"]["wall"] / speeds["trainer"]["wall"], 2),
-        "ratio_processor": round(speeds["ours"]["processor"] / speeds["trainer"]["processor"], 2),
-    }
+    InOrder(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[InTurns()]).train()
+
+
+def race(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """A step of ours, one of the Trainer in f32, one in bf16, and so on: what else the machine does meets all alike."""
+    command = [sys.executable, __file__, "--threads", str(options.threads), "--steps", str(options.steps), "--child", name]
+    pipes = {"cwd": ROOT, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    sides: dict[str, Any] = {side: subprocess.Popen([*command, side, str(folder)], **pipes) for side in SIDES}
+    spent = {side: {"seconds": 0.0, "processor": 0.0, "tokens": 0} for side in SIDES}
+    try:
+        for step in range(options.steps + WARM_UP):
+            for side, program in sides.items():
+                program.stdin.write("go\n")
+                program.stdin.flush()
+                told = json.loads(program.stdout.readline())
+                if step >= WARM_UP:
+                    spent[side] = {key: spent[side][key] + told[key] for key in spent[side]}
+    finally:
+        for program in sides.values():
+            program.stdin.close()
+            program.wait()
+    result: dict[str, Any] = {"tokens": {side: spent[side]["tokens"] for side in SIDES}}
+    for clock in ("seconds", "processor"):
+        speeds = {side: spent[side]["tokens"] / spent[side][clock] for side in SIDES}
+        result[f"tokens_per_{clock}"] = {side: round(speed, 1) for side, speed in speeds.items()}
+        result[f"ratio_{clock}"] = {side: round(speeds["ours"] / speeds[side], 2) for side in SIDES[1:]}
+    return result
+
+
+def child(name: str, side: str, folder: Path, options: argparse.Namespace) -> None:
+    from benchmarks.peers.turns import Turns
+
+    case = CASES[name] | {"batch_tokens": int((folder / "batch_tokens").read_text())}
+    turns = Turns()
+    if side == "ours":
+        run_ours(turns, folder, case, options)
+    else:
+        run_trainer(turns, folder, case, options, bf16=side == "bf16")
 
 
 def main() -> None:
@@ -220,21 +251,17 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS=str(options.threads), OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1")
     if options.child:
-        name, kind, place = options.child
+        name, side, place = options.child
+        child(name, side, Path(place), options)
+        return
+    for name in CASES if options.case is None else [options.case]:
         case = CASES[name] | {"tokens": 100 * BATCH * (options.steps + WARM_UP + 8)}
         if case["kind"] == "pretrain":
             case["tokens"] = BATCH * BLOCK * (options.steps + WARM_UP + 8)
-        batch_tokens = make_files(Path(place), case)
-        print(json.dumps(race(Path(place), case, options, bf16=kind == "bf16", batch_tokens=batch_tokens)))
-        return
-    for name in CASES if options.case is None else [options.case]:
-        for kind in ("f32", "bf16"):
-            with tempfile.TemporaryDirectory() as place:
-                command = [sys.executable, __file__, "--child", name, kind, place]
-                command += ["--threads", str(options.threads), "--steps", str(options.steps)]
-                done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-            found = json.loads(done.stdout.splitlines()[-1])
-            print(json.dumps({"case": name, "trainer": kind, "threads": options.threads, **found}), flush=True)
+        with tempfile.TemporaryDirectory() as place:
+            (Path(place) / "batch_tokens").write_text(str(make_files(Path(place), case)))
+            found = race(name, Path(place), options)
+        print(json.dumps({"case": name, "threads": options.threads, **found}), flush=True)
 
 
 if __name__ == "__main__":
