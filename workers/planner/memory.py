@@ -1,53 +1,43 @@
 """Peak memory of a training run, part by part.
 
-Bytes kept for the backward pass were counted on the real trainer with `saved_tensors_hooks` (benchmarks/bench_planner.py
-counts them again); model states follow Rajbhandari et al. 2020 (ZeRO), nf4 Dettmers et al. 2023 (QLoRA).
+Model states follow Rajbhandari et al. 2020 (ZeRO), nf4 Dettmers et al. 2023 (QLoRA). What a step holds beside them is written
+down from the trainer's operations: for processors in `workers.planner.processor`, for cards here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from workers.planner import processor
 from workers.planner.plan import TrainingPlan
 from workers.planner.shape import ModelShape
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "workspace", "fixed")
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """A 4-bit number, an 8-bit scale for 64 of them, a 32-bit scale for 256 scales (double quantisation)."""
-CPU_FIXED = 365e6
-"""Python, torch, transformers and the trainer itself, before any model (resident memory)."""
-ADAPTER_FIXED = 60e6
-"""peft and what it loads."""
-NF4_FIXED = 130e6
-"""The library of 4-bit weights, and what it unpacks on a CPU (resident memory)."""
+CPU_FIXED = 465e6
+"""Python, torch, transformers, the trainer and what a first pass loads, before any model: 402 MB after the imports (measured),
+the rest fitted."""
+NF4_FIXED = 300e6
+"""The library of 4-bit weights, and what of the weights it unpacks (fitted)."""
 CUDA_FIXED = 0.55e9
 """CUDA context and the work space of cuBLAS."""
-CHUNK_BYTES = 32 << 20
-"""Logits that the chunked loss makes at once (workers.train.loss)."""
 WHOLE_LOGITS = 14.5
 """Bytes per token and entry of the vocabulary of a loss that keeps all logits: measured on plain transformers."""
-SHORT_DOCUMENT = 384
-"""On a CPU the attention of shorter documents is done, and kept, in 32 bit (workers.train.attention)."""
+OPTIMIZER_BYTES = {"adamw": 8.0, "adamw_8bit": 2.05, "adafactor": 0.05}
+"""Two moments of AdamW in 32 or 8 bit; Adafactor keeps sums of rows and columns."""
 CUDA_FRAGMENTS = 0.06
 """Share of what comes and goes that the allocator of a card cannot use again."""
 CPU_HEAP = {
-    ("full", "float32"): 1.1,
-    ("full", "bfloat16"): 1.6,
-    ("adapter", "float32"): 2.0,
-    ("adapter", "bfloat16"): 1.6,
+    ("full", "float32"): 0.23,
+    ("full", "bfloat16"): 0.5,
+    ("lora", "float32"): 0.26,
+    ("lora", "bfloat16"): 0.27,
+    ("qlora", "float32"): 0.71,
+    ("qlora", "bfloat16"): 0.71,
 }
-"""On a CPU: resident memory over bytes kept, fitted to the configurations of benchmarks/bench_planner.py. The system's
-allocator keeps what was freed in pieces, most where large and small blocks alternate (frozen layers with adapters)."""
-CPU_HEAP_AGAIN = {
-    ("full", "float32"): 3.0,
-    ("full", "bfloat16"): 3.0,
-    ("adapter", "float32"): 8.0,
-    ("adapter", "bfloat16"): 4.0,
-}
-"""The same where activations are computed again, block by block: the bytes are few, and most of them move (same fit)."""
-CPU_CHUNKS = {"full": 6.6, "lora": 9.0, "qlora": 18.0}
-"""Copies of one chunk of logits that the heap ends up holding (same fit)."""
-CPU_HEAD = 11.5
-"""Bytes per weight of the output layer for its gradient and the copies on the way (same fit)."""
+"""On a CPU: what the system's allocator keeps of what came and went, and oneDNN's kernels for 16-bit products, as a share of
+the most that was held at once. Fitted to the configurations of benchmarks/bench_planner.py; most where blocks of many sizes
+alternate (copies of weights, 4 bits unpacked)."""
 
 
 @dataclass(frozen=True)
@@ -65,34 +55,58 @@ class Memory:
 
 def predict_memory(shape: ModelShape, plan: TrainingPlan) -> Memory:
     """The fullest moment of a run: a training step, or on a CPU also loading and saving."""
-    step = _step(shape, plan)
     if plan.device == "cuda":
-        return Memory(step)
-    moments = {"step": step, "load": _load(shape, plan), "save": _save(shape, plan)}
+        return Memory(_card_step(shape, plan))
+    moments = {"step": _processor_step(shape, plan), "load": _load(shape, plan), "save": _save(shape, plan)}
     fullest = max(moments, key=lambda name: sum(moments[name].values()))
     totals = {name: sum(parts.values()) for name, parts in moments.items()}
     return Memory(moments[fullest], fullest, totals)
 
 
-def _step(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
+def _states(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
+    """Weights, gradients and optimiser state on one device."""
     shared = _shards(plan)
     weights, inside = weight_bytes(shape, plan), block_bytes(shape, plan)
     trained = trained_weights(shape, plan)
-    trained_inside = trained if plan.trains_adapter else shape.block_weights
-    kept = activation_bytes(shape, plan)
-    parts = {
+    trained_inside = shape.adapter_weights(plan.rank) if plan.trains_adapter else shape.block_weights
+    return {
         "weights": _part(weights, inside, shared["weights"]),
         "gradients": 4.0 * _part(trained, trained_inside, shared["gradients"]),
         "optimizer": optimizer_bytes(plan) * _part(trained, trained_inside, shared["optimizer"]),
-        "activations": kept + (_autocast_copies(shape, plan) if plan.device == "cuda" else 0.0),
+    }
+
+
+def _card_step(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
+    parts = {
+        **_states(shape, plan),
+        "activations": activation_bytes(shape, plan) + _autocast_copies(shape, plan),
         "logits": logit_bytes(shape, plan),
         "workspace": workspace_bytes(shape, plan),
+        "fixed": CUDA_FIXED,
+    }
+    parts["workspace"] += CUDA_FRAGMENTS * (parts["activations"] + parts["logits"] + parts["workspace"])
+    return parts
+
+
+def _processor_step(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
+    """The work space is what the fullest moment holds beyond the parts, and what the allocator keeps of it.
+
+    Of a single pass the gradients take the place of activations that are freed as they grow, which the work space makes up for.
+    """
+    states = _states(shape, plan)
+    held = max(processor.moments(shape, plan).values())
+    kept, logits = processor.kept_bytes(shape, plan), processor.loss_bytes(shape, plan)
+    beside = held * (1 + CPU_HEAP[plan.method, plan.precision])
+    room = max(0.0, beside - kept - logits)
+    gradients = min(states["gradients"], room)
+    return {
+        **states,
+        "gradients": gradients,
+        "activations": kept,
+        "logits": logits,
+        "workspace": room - gradients,
         "fixed": fixed_bytes(plan),
     }
-    if plan.device == "cuda":
-        moving = parts["activations"] + parts["logits"] + parts["workspace"]
-        parts["workspace"] += CUDA_FRAGMENTS * moving
-    return parts
 
 
 def trained_weights(shape: ModelShape, plan: TrainingPlan) -> int:
@@ -118,10 +132,10 @@ def _half(plan: TrainingPlan) -> float:
 
 
 def optimizer_bytes(plan: TrainingPlan) -> float:
-    """Bytes per trained weight: two moments of AdamW in 32 or 8 bit; paged states count as lying in the host's memory."""
+    """Bytes per trained weight; paged states count as lying in the host's memory."""
     if plan.paged and plan.device == "cuda":
         return 0.0
-    return 2.05 if plan.optimizer == "adamw_8bit" else 8.0
+    return OPTIMIZER_BYTES[plan.optimizer]
 
 
 def _shards(plan: TrainingPlan) -> dict[str, int]:
@@ -138,18 +152,15 @@ def _part(total: float, inside: float, devices: int) -> float:
 
 def layer_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     """Bytes that one token keeps in one block for the backward pass."""
+    if plan.device == "cpu":
+        return processor.layer_bytes(shape, plan)
     h, q, kv, f = shape.hidden, shape.query_width, shape.kv_width, shape.intermediate
-    half = plan.precision == "bfloat16"
-    size = 2 if half else 4
-    short = plan.device == "cpu" and plan.sequence < SHORT_DOCUMENT
-    attention = (4 if short or not half else 2) * (2 * q + 2 * kv) + 4 * shape.heads
+    size = processor.product_size(plan)
+    attention = size * (2 * q + 2 * kv) + 4 * shape.heads
     feed_forward = (shape.matrices + 1) * size * f
     if plan.trains_adapter:
         # Two norms in 32 bit, the inputs of the adapted layers, and what lies between an adapter's two matrices.
         rest: float = 8 * h + 2 * size * h + size * q + len(shape.linear_widths) * size * plan.rank
-        if plan.method == "qlora" and plan.device == "cpu" and half:
-            # There, layers in four bits keep 16-bit inputs of their own (counted: a fifth more than their width says).
-            rest += 1.2 * size * sum(inputs for inputs, _ in shape.linear_widths)
         if plan.dropout:
             # A mask and the masked input of every adapted layer.
             rest += (1 + size) * sum(inputs for inputs, _ in shape.linear_widths)
@@ -184,48 +195,31 @@ def _autocast_copies(shape: ModelShape, plan: TrainingPlan) -> float:
 def logit_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
     if plan.loss == "whole":
         return WHOLE_LOGITS * plan.tokens * shape.vocabulary
-    rows = min(plan.tokens, max(16, CHUNK_BYTES // (4 * shape.vocabulary)))
-    if plan.device == "cpu":
-        copies = CPU_CHUNKS[plan.method] * 4 * rows * shape.vocabulary
-        return copies + (0.0 if plan.trains_adapter else CPU_HEAD * shape.vocabulary * shape.hidden)
+    rows = min(plan.tokens, max(16, processor.CHUNK_BYTES // (4 * shape.vocabulary)))
     chunk = (2.5 if plan.precision == "float32" else 3.0) * rows * 4 * shape.vocabulary
-    head = shape.vocabulary * shape.hidden
-    if plan.method == "full":
-        return chunk + 8.0 * head
-    return chunk
+    return chunk + (8.0 * shape.vocabulary * shape.hidden if plan.method == "full" else 0.0)
 
 
 def workspace_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
-    """Gradients of activations in flight in one block; for nf4 also one layer's weights in 16 bit.
-
-    On a CPU what the heap holds beyond the bytes in use. Of a single pass the gradients take the place of activations
-    that are freed as they grow; of several they lie beside them.
-    """
-    if plan.device == "cpu":
-        kept = activation_bytes(shape, plan)
-        what = "adapter" if plan.trains_adapter else "full"
-        if plan.checkpointing:
-            return (CPU_HEAP_AGAIN[what, plan.precision] - 1) * kept
-        spare = (CPU_HEAP[what, plan.precision] - 1) * kept
-        return max(0.0, spare - (4.0 * trained_weights(shape, plan) if plan.passes == 1 else 0.0))
-    size = 2 if plan.precision == "bfloat16" else 4
-    flying = plan.tokens * (3 * size * shape.intermediate + 4 * 4 * shape.hidden)
+    """Gradients of activations in flight in one block; for nf4 also one layer's weights in 16 bit."""
+    flying = plan.tokens * (3 * processor.product_size(plan) * shape.intermediate + 4 * 4 * shape.hidden)
     unpacked = 2.0 * shape.hidden * shape.intermediate if plan.method == "qlora" else 0.0
     gathered = 2 * 4.0 * shape.block_weights / shape.layers if plan.sharding == "zero3" else 0.0
     return flying + unpacked + gathered
 
 
 def fixed_bytes(plan: TrainingPlan) -> float:
-    if plan.device == "cuda":
-        return CUDA_FIXED
-    return CPU_FIXED + (ADAPTER_FIXED if plan.trains_adapter else 0.0) + (NF4_FIXED if plan.method == "qlora" else 0.0)
+    return CPU_FIXED + (NF4_FIXED if plan.method == "qlora" else 0.0)
 
 
 def _load(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
-    """Weights as they are read, beside the weights as they are kept."""
+    """Weights as they are read (the file itself, where nothing is changed) beside those that are kept, and a look at the base."""
     parts = dict.fromkeys(PARTS, 0.0)
+    kept = 4 if plan.method == "full" else _half(plan)
     parts["weights"] = weight_bytes(shape, plan)
-    parts["workspace"] = float(plan.stored_bytes * shape.parameters)
+    if kept != plan.stored_bytes or plan.method == "qlora":
+        parts["workspace"] = float(plan.stored_bytes * shape.parameters)
+    parts["logits"] = processor.loss_bytes(shape, plan)
     parts["fixed"] = fixed_bytes(plan)
     return parts
 

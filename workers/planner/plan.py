@@ -23,12 +23,16 @@ class TrainingPlan:
     passes: int = 1
     precision: Precision = "bfloat16"
     checkpointing: bool = False
-    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    optimizer: Literal["adamw", "adamw_8bit", "adafactor"] = "adamw"
     paged: bool = False
     loss: Literal["chunked", "whole"] = "chunked"
     attention: Literal["fused", "eager"] = "fused"
     rank: int = 16
     dropout: bool = False
+    typical: int = 0
+    """Tokens of a usual example; 0: as many as of the longest."""
+    new_tokens: bool = False
+    """Whether embeddings of tokens that the base never learnt are learnt beside an adapter."""
     device: Literal["cpu", "cuda"] = "cpu"
     devices: int = 1
     sharding: Sharding = "none"

@@ -1,9 +1,13 @@
 """The planner: the lecture's figures (S8.7, S8.8, S10.7), recipes that fit, and agreement with the real trainer."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from statistics import median
 
 import pytest
 
+from benchmarks.bench_planner import plan_of, shape_of
 from workers.planner.cards import CARDS, GIB, verdict
 from workers.planner.memory import predict_memory
 from workers.planner.plan import TrainingPlan
@@ -165,3 +169,37 @@ def test_time_on_a_processor_from_its_calibration(precision: str, cores: int, me
     speed = Speed(float32=106.0 * cores, bfloat16=490.0 * cores, bandwidth=10.0 + 5 * (cores - 1))
     plan = TrainingPlan(method="full", sequence=512, tokens=4096, precision=precision)  # type: ignore[arg-type]
     assert predict_time(small, plan, speed, 1e6).tokens_per_second == pytest.approx(measured, rel=0.15)
+
+
+MEASURED = [json.loads(line) for line in (Path(__file__).parent / "measured.jsonl").read_text(encoding="utf-8").splitlines()]
+"""Peaks of real runs (benchmarks/bench_planner.py, torch 2.13 on a CPU): what the kernel counted, in MB."""
+
+
+def test_measured_peaks_are_predicted() -> None:
+    """S8.7: at most 10 % median and 20 % worst error."""
+    errors = [predict_memory(shape_of(row), plan_of(row)).total / (1e6 * row["measured_mb"]) - 1 for row in MEASURED]
+    assert median(map(abs, errors)) <= 0.1
+    assert max(map(abs, errors)) <= 0.2
+
+
+@pytest.mark.parametrize("row", MEASURED, ids=lambda row: f"{row['method']} {row['shape']} {row['measured_mb']:.0f} MB")
+def test_what_ran_out_never_fits(row: dict[str, object]) -> None:
+    """S8.7: with just less memory than a run took, the planner does not say that it fits, and offers something lighter."""
+    shape, plan = shape_of(row), plan_of(row)
+    less = 1e6 * float(str(row["measured_mb"])) * 0.999
+    assert judge(shape, plan, less).verdict != "fits"
+    following = next_down(shape, plan)
+    assert following is None or following.memory.total < predict_memory(shape, plan).total
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_on_a_processor_grows_with_what_it_holds(precision: str) -> None:
+    small = ModelShape("27M", 512, 8, 8, 8, 1376, 32000, tied=True)
+    plan = TrainingPlan(method="full", sequence=512, tokens=1024, precision=precision)  # type: ignore[arg-type]
+    base = predict_memory(small, plan).total
+    assert predict_memory(small, replace(plan, tokens=2048)).total > base
+    assert predict_memory(small, replace(plan, passes=2)).total > base
+    assert predict_memory(small, replace(plan, optimizer="adafactor")).total < base
+    assert predict_memory(small, replace(plan, checkpointing=True)).total < base
+    parts = predict_memory(small, plan).parts
+    assert min(parts.values()) >= 0

@@ -1,5 +1,6 @@
 """From the training form to the planner: what the run would choose for what is left open, and settings that make it fit."""
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,8 @@ LONG_TEXT = 20_000
 """Characters of a text that a page takes the time to tokenise."""
 FULL_BELOW = 50_000_000
 """Weights below which the method «automatic» trains all of them (workers.train.recipe)."""
-LONGEST_PASS = {"cpu": 2048, "cuda": 65_536}
+LONGEST_PASS = 2048
+"""Tokens that the trainer takes at once when it is left to choose (on a processor)."""
 SHOWN_CARDS = ("RTX 2080", "RTX 3060", "RTX 4090", "A100 80G")
 
 
@@ -137,21 +139,30 @@ def planned(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Le
     if per_step is None:
         wanted = 16 * pieces if kind == "pretrain" else 32 * lengths.mean
         per_step = int(min(max(min(wanted, lengths.total / 16), 64), 16_384))
-    tokens = max(longest, min(per_step, whole(values, "optimisation.micro_batch_tokens") or LONGEST_PASS["cpu"]))
+    tokens = pass_tokens(per_step, longest, whole(values, "optimisation.micro_batch_tokens"))
     plan = TrainingPlan(
         method=method,  # type: ignore[arg-type]
         sequence=longest,
         tokens=tokens,
         passes=max(1, round(per_step / tokens)),
         checkpointing=values.get("optimisation.gradient_checkpointing") == "on",
-        optimizer="adamw_8bit" if values.get("optimisation.optimizer") == "adamw_8bit" else "adamw",
+        optimizer=planning.optimizer_of(values.get("optimisation.optimizer")),  # type: ignore[arg-type]
         rank=whole(values, "lora.rank") or 16,
+        dropout=(number(values, "lora.dropout") or 0) > 0,
+        typical=min(longest, round(lengths.mean)),
         devices=whole(values, "parallel.processes") or 1,
         sharding=values.get("parallel.shard") or "none",  # type: ignore[arg-type]
         group=whole(values, "parallel.shard_group"),
         stored_bytes=4 if shape.parameters < 10**9 else 2,
     )
     return plan, _budget(kind, values, shape, lengths)
+
+
+def pass_tokens(per_step: int, longest: int, given: int | None) -> int:
+    """The fullest pass of a step, as the trainer cuts it (workers.train.recipe): steps end with whole examples."""
+    part = per_step / math.ceil(per_step / LONGEST_PASS)
+    limit = given or max(64, math.ceil(1.25 * part))
+    return max(longest, min(limit, per_step + longest // 2))
 
 
 def _budget(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Lengths) -> float:

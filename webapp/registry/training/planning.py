@@ -22,7 +22,7 @@ from webapp.registry.services import TRAINABLE
 from workers.data.template_files import read_json
 from workers.planner.cards import CARDS, Device, Verdict
 from workers.planner.host import host_memory, own_cards, own_processor
-from workers.planner.memory import Memory, predict_memory
+from workers.planner.memory import OPTIMIZER_BYTES, Memory, predict_memory
 from workers.planner.plan import TrainingPlan
 from workers.planner.recipes import Recipe, fitting_recipe, judge
 from workers.planner.serving import ServingPlan, predict_serving, requests_at_once
@@ -153,6 +153,9 @@ def plan_of_run(job: Job) -> tuple[ModelShape, TrainingPlan] | None:
     per_step = int(resolved.get("tokens_per_step") or 512)
     tokens = min(per_step, int(resolved.get("micro_batch_tokens") or per_step))
     method = str(result.get("method") or "full")
+    lora = job.spec.get("lora") or {}
+    epochs = float(resolved.get("epochs") or 1)
+    examples, tokens_seen = int(result.get("examples") or 0), float(result.get("tokens") or 0) / epochs
     device = "cuda" if str(resolved.get("device", "cpu")).startswith("cuda") else "cpu"
     plan = TrainingPlan(
         method=method if method in {"lora", "qlora"} else "full",  # type: ignore[arg-type]
@@ -161,8 +164,11 @@ def plan_of_run(job: Job) -> tuple[ModelShape, TrainingPlan] | None:
         passes=max(1, round(per_step / tokens)),
         precision="bfloat16" if resolved.get("precision") == "bfloat16" else "float32",
         checkpointing=bool(resolved.get("recompute")),
-        optimizer="adamw_8bit" if asked.get("optimizer") == "adamw_8bit" else "adamw",
-        rank=int((job.spec.get("lora") or {}).get("rank") or 16),
+        optimizer=optimizer_of(asked.get("optimizer")),  # type: ignore[arg-type]
+        rank=int(lora.get("rank") or 16),
+        dropout=bool(lora.get("dropout")),
+        typical=int(tokens_seen / examples) if examples and tokens_seen else 0,
+        new_tokens=bool(resolved.get("untrained_tokens")),
         device=device,  # type: ignore[arg-type]
         stored_bytes=4 if shape.parameters < 10**9 else 2,
     )
@@ -170,6 +176,10 @@ def plan_of_run(job: Job) -> tuple[ModelShape, TrainingPlan] | None:
 
 
 # Plans
+
+
+def optimizer_of(given: Any) -> str:
+    return str(given) if given in OPTIMIZER_BYTES else "adamw"
 
 
 def chosen_precision(given: str, shape: ModelShape, device: Device) -> str:
