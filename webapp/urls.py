@@ -6,6 +6,7 @@ from webapp.accounts.urls import urlpatterns as accounts
 from webapp.api import api
 from webapp.core.views import health, set_language
 
+handler403 = "webapp.core.views.refused"
 handler404 = "webapp.core.views.not_found"
 handler500 = "webapp.core.views.crashed"
 

@@ -38,3 +38,18 @@ def crashed(request: HttpRequest) -> HttpResponse:
         "server.crashed", "Something broke on the server; it has been logged. Try again, or go back to the start.", status=500
     )
     return say_error(request, problem)
+
+
+def stale(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without the token of this session (`reason`, for the log alone): an old tab, or somebody else's site."""
+    problem = UserError(
+        "request.stale_form",
+        "This page is no longer valid, perhaps because you logged in again; reload it and try once more.",
+        status=403,
+    )
+    return say_error(request, problem)
+
+
+def refused(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Whatever Django itself refuses."""
+    return say_error(request, UserError("request.refused", "This is not allowed here.", status=403))
