@@ -10,6 +10,10 @@ from typing import Any
 
 from workers.spec.run import RunFile
 
+KEPT_KERNELS = 256
+"""16-bit products get a kernel for each shape, of about a megabyte; rows of many lengths would fill oneDNN's own 1,024. A pass
+needs 20 to 40."""
+
 
 def set_manners(run: RunFile) -> None:
     threads = str(max(run.threads, 1))
@@ -18,6 +22,7 @@ def set_manners(run: RunFile) -> None:
         OMP_NUM_THREADS=threads,
         MKL_NUM_THREADS=threads,
         RAYON_NUM_THREADS=threads,
+        ONEDNN_PRIMITIVE_CACHE_CAPACITY=str(KEPT_KERNELS),
         TOKENIZERS_PARALLELISM="true" if run.threads > 1 else "false",
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
