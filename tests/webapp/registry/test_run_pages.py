@@ -67,6 +67,16 @@ def test_several_runs_lie_over_each_other(
     assert len(figure["data"]) == 3
 
 
+def test_a_run_that_ended_before_its_first_step_has_no_charts(alice_client: Client, run: Job) -> None:
+    address = f"{HERE}/jobs/{run.pk}/"
+    assert "plot-host" in text(alice_client.get(address))
+    MetricPoint.objects.filter(job=run).delete()
+    Job.objects.filter(pk=run.pk).update(finished_at=None)
+    assert "plot-host" in text(alice_client.get(address))
+    Job.objects.filter(pk=run.pk).update(finished_at=timezone.now())
+    assert "plot-host" not in text(alice_client.get(address))
+
+
 def test_equal_answers_in_a_row_stand_once(alice_client: Client, run: Job) -> None:
     for seq, answer in enumerate(["Hm.", "Yes.", "Yes.", "Yes."], start=1):
         data = {"name": "answer", "data": {"step": 5 * seq, "prompt": "Here?", "text": answer}}

@@ -77,6 +77,7 @@ def run_context(job: Job) -> dict[str, Any]:
         "settings": settings_table(job),
         "memory": memory_table(job, measured),
         "run_charts": charts_of(job.kind),
+        "draws": job.kind != "tokenizer" and (job.finished_at is None or MetricPoint.objects.filter(job=job).exists()),
         "advice": advice(job),
         "note": RunNote.objects.filter(job=job).first(),
         "others": comparable(job),
