@@ -7,6 +7,12 @@ from pathlib import Path
 
 from workers.planner.cards import CARDS, GIB, Device
 
+CONTROL_GROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+"""Files of a container's memory limit and use, in both versions of control groups."""
+
 
 def host_memory() -> tuple[float, float]:
     """(bytes in all, bytes that a new process may take now); a container's own limit counts."""
@@ -25,14 +31,15 @@ def host_memory() -> tuple[float, float]:
 
 
 def _container() -> tuple[float, float]:
-    """(memory limit of the control group or 0, what it uses)."""
-    root = Path("/sys/fs/cgroup")
-    try:
-        limit = (root / "memory.max").read_text(encoding="ascii").strip()
-        used = (root / "memory.current").read_text(encoding="ascii").strip()
-        return (0.0, 0.0) if limit == "max" else (float(limit), float(used))
-    except (OSError, ValueError):
-        return 0.0, 0.0
+    """(memory limit of the control group or 0, what it uses); the limit of a first version's group without one is absurd."""
+    for limit_file, used_file in CONTROL_GROUPS:
+        try:
+            limit = limit_file.read_text(encoding="ascii").strip()
+            used = used_file.read_text(encoding="ascii").strip()
+            return (0.0, 0.0) if limit == "max" else (float(limit), float(used))
+        except (OSError, ValueError):
+            continue
+    return 0.0, 0.0
 
 
 @lru_cache(maxsize=1)

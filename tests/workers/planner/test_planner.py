@@ -8,6 +8,7 @@ from statistics import median
 import pytest
 
 from benchmarks.bench_planner import plan_of, shape_of
+from workers.planner import host
 from workers.planner.cards import CARDS, GIB, verdict
 from workers.planner.memory import predict_memory
 from workers.planner.plan import TrainingPlan
@@ -70,6 +71,21 @@ def test_requests_at_once_fill_the_card_and_no_more() -> None:
     assert predict_serving(LLAMA, replace(plan, batch=count)).total <= card.usable
     assert predict_serving(LLAMA, replace(plan, batch=count + 2)).total > card.usable
     assert requests_at_once(KNOWN["Llama-2-70B"], plan, card.usable) == 0
+
+
+@pytest.mark.parametrize("limit", ["300000000", "max", "9223372036854771712"])
+def test_a_container_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """S8.7: the processor of a container has the container's memory, not the machine's."""
+    nothing = (tmp_path / "none", tmp_path / "none")
+    (tmp_path / "limit").write_text(limit)
+    (tmp_path / "used").write_text("100000000")
+    monkeypatch.setattr(host, "CONTROL_GROUPS", (nothing,))
+    total, _ = host.host_memory()
+    monkeypatch.setattr(host, "CONTROL_GROUPS", (nothing, (tmp_path / "limit", tmp_path / "used")))
+    if limit.startswith("3"):
+        assert host.host_memory() == (3e8, 2e8)
+    else:
+        assert host.host_memory()[0] == total
 
 
 def test_verdicts_leave_the_worst_error_free() -> None:
