@@ -29,6 +29,17 @@ class Optimisation(Spec):
     gradient_checkpointing: Switch = Field(
         "auto", description="compute activations again in the backward pass: a third slower, far less memory"
     )
+    offload_activations: Switch = Field(
+        "auto",
+        description="keep what the backward pass needs in the host's memory; auto: where computing it again is not enough",
+    )
+    offload_optimizer: Literal["off", "on"] = Field(
+        "off",
+        description="keep the state of adamw in the host's memory and step there: slower, 8 bytes less per trained weight",
+    )
+    kernels: Literal["auto", "off"] = Field(
+        "auto", description="auto: Liger's fused layers on a GPU, where they are installed and know the model's family"
+    )
     compile: Literal["off", "on"] = Field(
         "off", description="let torch.compile fuse the feed-forward layers: pays in long runs; the first steps take a minute"
     )
@@ -65,6 +76,13 @@ class Parallel(Spec):
         ge=1,
         description="processes among which weights are shared out; between the groups they are copied (hybrid). "
         "Left open: all processes",
+    )
+    sequence: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes that share each sequence, for documents whose activations one GPU cannot hold; "
+        "a divisor of the processes and of the model's attention heads",
     )
 
 

@@ -12,8 +12,11 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from workers.train.sequence import SharedSequence
+
 NAME = "shuyuan_packed"
 _lengths: list[int] | None = None
+_shared: SharedSequence | None = None
 SPLIT_AT_MOST = 256
 """Documents attended one by one; above that (or on a GPU, where launches cost) they are padded into one batch."""
 
@@ -196,4 +199,28 @@ def _padded(
     return output.transpose(1, 2).flatten(0, 1).index_select(0, place).transpose(0, 1)[None]
 
 
-AttentionInterface.register(NAME, attend)
+# One row over several processes
+
+
+@contextmanager
+def together(shared: SharedSequence | None) -> Iterator[None]:
+    """Within this block the row is this process's stretch of one, of which other processes have the rest."""
+    global _shared  # noqa: PLW0603 - as above
+    previous, _shared = _shared, shared
+    try:
+        yield
+    finally:
+        _shared = previous
+
+
+def attend_together(
+    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *more: Any, **options: Any
+) -> tuple[torch.Tensor, None]:
+    """As `attend`; where other processes have the rest of the row, over all of its tokens for some of the heads."""
+    if _shared is None:
+        return attend(module, query, key, value, *more, **options)
+    output, _ = attend(module, *_shared.to_heads(query, key, value), *more, **options)
+    return _shared.to_tokens(output.transpose(1, 2)).transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, attend_together)

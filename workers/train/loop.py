@@ -67,7 +67,7 @@ class Loop:
         self.held_out_figures: dict[str, float] = {}
         self.best = Best(session.home / "best")
         self.parameters = {name: item for name, item in self.network.core.named_parameters() if item.requires_grad}
-        self.optimizer = make_optimizer(recipe.optimizer, self.parameters, recipe.weight_decay)
+        self.optimizer = make_optimizer(recipe.optimizer, self.parameters, recipe.weight_decay, on_host=recipe.offload_optimizer)
         self.plan = StepPlan(objective.lengths, recipe.tokens_per_step, recipe.seed)
         self.memory = Memory(self.network.device)
         self.memory_parts: dict[str, int] = {}
@@ -128,7 +128,7 @@ class Loop:
 
     def _learn(self, chosen: np.ndarray, weight: float, first: bool) -> Figures:
         """Gradients of one step: this process's part, then the sum over all; returns the sums of all."""
-        lengths, limit = self.objective.lengths, self.recipe.micro_batch_tokens
+        lengths, limit = self.objective.lengths, self._tokens_of_pass
         parts = self.team.share(chosen, lengths)
         rounds = max(len(micro_batches(part, lengths, limit)) for part in parts)
         sums = Figures()
@@ -146,6 +146,10 @@ class Loop:
         self.team.sum_gradients(self.parameters.values())
         names = ["loss", *self.objective.names(held_out=False)]
         return Figures(dict(zip(names, self.team.sum([float(sums[name]) for name in names]), strict=True)))
+
+    @property
+    def _tokens_of_pass(self) -> int:
+        return self.recipe.micro_batch_tokens * self.team.share_of_tokens
 
     def _refuse(self, chosen: np.ndarray, rate: float) -> None:
         """A loss that is no number: the weights before this step are saved, and the step is named."""
@@ -256,7 +260,7 @@ class Loop:
 
     def held_out_means(self) -> dict[str, float]:
         """Means over the held-out units, without learning."""
-        lengths, limit = self.objective.held_out, self.recipe.micro_batch_tokens
+        lengths, limit = self.objective.held_out, self._tokens_of_pass
         everything = np.arange(len(lengths))
         parts = self.team.share(everything, lengths)
         rounds = max(len(micro_batches(part, lengths, limit)) for part in parts)

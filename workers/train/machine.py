@@ -6,6 +6,7 @@ Must be called before torch or tokenizers are imported; both read the environmen
 import os
 import platform
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from workers.spec.run import RunFile
@@ -30,6 +31,13 @@ def set_manners(run: RunFile) -> None:
     )
 
 
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def describe() -> dict[str, Any]:
     """What a result needs to be repeated: versions and threads."""
     import safetensors
@@ -44,6 +52,7 @@ def describe() -> dict[str, Any]:
         "tokenizers": tokenizers.__version__,
         "safetensors": safetensors.__version__,
         "peft": sys.modules["peft"].__version__ if "peft" in sys.modules else None,
+        "liger_kernel": _installed("liger-kernel"),
         "threads": torch.get_num_threads(),
         "processor": platform.machine(),
     }

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from workers.train import attention
 from workers.train.loss import each_loss, position_losses, summed_loss
 from workers.train.packing import Documents
+from workers.train.sequence import SharedSequence
 
 Precision = Literal["float32", "bfloat16"]
 Measure = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -31,6 +32,8 @@ class Network:
         self.core = core.to(device)
         self.device = device
         self.precision = precision
+        self.sequence: SharedSequence | None = None
+        """The processes that share every pass with this one; losses and counts are then of this one's stretch."""
         self.packed = self._packing_agrees()
 
     def _packing_agrees(self) -> bool:
@@ -86,8 +89,8 @@ class Network:
         """
         chosen = documents.select(indices)
         with self.differentiating(chosen):
-            loss, count = self.loss_sum(chosen, np.arange(len(chosen)))
-            if count:
+            loss, _ = self.loss_sum(chosen, np.arange(len(chosen)))
+            if loss.requires_grad:
                 (loss * scale).backward()
         return float(loss.detach())
 
@@ -111,8 +114,11 @@ class Network:
     @contextmanager
     def differentiating(self, documents: Documents) -> Iterator[None]:
         """A block with passes over `documents` and their backward passes, in which recomputed layers attend again."""
-        with attention.packed(documents.lengths.tolist()):
+        with attention.packed(self._evened(documents).lengths.tolist()), attention.together(self.sequence):
             yield
+
+    def _evened(self, documents: Documents) -> Documents:
+        return documents if self.sequence is None else self.sequence.evened(documents)
 
     def last_states(self, documents: Documents) -> torch.Tensor:
         """Hidden state of each document's last token: (documents, size), with gradients."""
@@ -132,17 +138,24 @@ class Network:
             collected.extend([targets, each_loss(head, hidden, targets)])
             return collected[1].sum()
 
-        with self.evaluating():
-            self._forward(everything, np.arange(len(everything)), collect)
+        shared, self.sequence = self.sequence, None  # every token is asked for, so each process computes all of them
+        try:
+            with self.evaluating():
+                self._forward(everything, np.arange(len(everything)), collect)
+        finally:
+            self.sequence = shared
         follows = np.ones_like(chosen.learnt)
         follows[chosen.starts[:-1]] = False
         return collected[0].cpu().numpy(), collected[1].cpu().numpy(), chosen.learnt[follows]
 
     def _forward(self, documents: Documents, indices: np.ndarray, measure: Measure) -> tuple[torch.Tensor, int]:
-        chosen = documents.select(indices)
+        chosen = self._evened(documents.select(indices))
         positions, targets = _predictions(chosen)
         if not len(positions):
             return torch.zeros((), device=self.device), 0
+        count = len(positions)
+        if self.sequence is not None:
+            positions, targets, count = self.sequence.own(positions, targets, len(chosen.tokens))
         wanted = torch.from_numpy(targets).to(self.device)
         mixed = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
@@ -152,9 +165,21 @@ class Network:
             else:
                 hidden = self._padded_logits(chosen, positions)
                 head = torch.nn.Identity()
-            return measure(head, hidden, wanted), len(positions)
+            found = measure(head, hidden, wanted)
+            return found if count else found * 0, count
+
+    def _hidden_of_stretch(self, chosen: Documents, shared: SharedSequence) -> torch.Tensor:
+        self.core.config._attn_implementation = attention.NAME
+        lengths, part = chosen.lengths.tolist(), shared.stretch(len(chosen.tokens))
+        places = np.concatenate([np.arange(length) for length in lengths])
+        row = torch.from_numpy(np.stack([chosen.tokens[part], places[part]]).astype(np.int64)).to(self.device)
+        with attention.packed(lengths), attention.together(shared):
+            output = self.core.base_model(input_ids=row[:1], position_ids=row[1:], use_cache=False)
+        return output.last_hidden_state[0]
 
     def _packed_hidden(self, chosen: Documents) -> torch.Tensor:
+        if self.sequence is not None:
+            return self._hidden_of_stretch(chosen, self.sequence)
         self.core.config._attn_implementation = attention.NAME
         lengths = chosen.lengths.tolist()
         row = np.zeros((2, self._row_length(len(chosen.tokens))), dtype=np.int64)

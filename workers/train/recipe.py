@@ -18,6 +18,9 @@ SMALL_MODEL = 2_000_000
 FULL_BELOW = 50_000_000
 """Parameters below which zero-knob fine-tuning trains every weight."""
 
+BLOCK_INPUT_BYTES = 4
+"""Of one number of a block's input, which is all that is kept where activations are computed again."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -34,6 +37,7 @@ class Recipe:
     time_budget_seconds: float | None
     seed: int
     optimizer: str = "adamw"
+    offload_optimizer: bool = False
 
     def rate(self, step: int) -> float:
         """Learning rate of `step` (0, 1, …): linear warm-up, then the schedule down to zero."""
@@ -78,6 +82,7 @@ def make_recipe(
         time_budget_seconds=time_budget_seconds,
         seed=seed,
         optimizer=given.optimizer,
+        offload_optimizer=given.offload_optimizer == "on",
     )
 
 
@@ -115,6 +120,13 @@ def choose_micro_batch(model: torch.nn.Module, tokens_per_step: int, device: tor
 def must_recompute(model: torch.nn.Module, longest: int, device: torch.device) -> bool:
     """Whether the activations of the longest document would take more than half of the free memory."""
     return longest * activation_bytes(model) > free_memory(device) / 2
+
+
+def must_offload(model: torch.nn.Module, longest: int, device: torch.device) -> bool:
+    """Whether a GPU has no room for what is left of the longest document's activations when they are computed again."""
+    config = model.config.get_text_config()
+    kept = longest * config.num_hidden_layers * config.hidden_size * BLOCK_INPUT_BYTES
+    return device.type == "cuda" and kept > free_memory(device) / 2
 
 
 def activation_bytes(model: torch.nn.Module) -> int:

@@ -24,12 +24,15 @@ from workers.train.checkpoint import Checkpoint, CheckpointStore
 from workers.train.figures import weights_of
 from workers.train.fused import speed_up, speed_up_gates
 from workers.train.inputs import datasets_of, recorded
+from workers.train.liger import speed_up_on_gpu
 from workers.train.loop import Loop
 from workers.train.machine import describe
 from workers.train.models import context_length
 from workers.train.network import Network
+from workers.train.offload import check_offload, keep_activations_on_host
 from workers.train.output import folder_digest
-from workers.train.recipe import must_recompute
+from workers.train.recipe import must_offload, must_recompute
+from workers.train.sequence import check_sequence
 from workers.train.team import Team, gather, share_out
 
 FINISHED = "finished.json"
@@ -47,6 +50,9 @@ class Session:
         self.store = CheckpointStore(self.home / "checkpoints", digest=self.digest, keep=spec.saving.keep)
         torch.set_num_threads(max(program.run.threads, 1))
         self.device = self.team.device
+        check_offload(spec.optimisation, self.device)
+        if (parallel := getattr(spec, "parallel", None)) is not None:
+            self.team.divide(parallel.sequence)
         self.checkpoint = self._find_checkpoint()
 
     def _find_checkpoint(self) -> Checkpoint | None:
@@ -72,6 +78,7 @@ class Session:
     def shape(self, network: Network, choices: dict[str, Any], longest: int) -> None:
         """Before the optimiser is made: recompute, compile and share out as the spec and the memory ask."""
         given = self.spec.optimisation
+        longest = self._arrange(network, choices, longest)
         if "recompute" not in choices:
             asked = given.gradient_checkpointing
             choices["recompute"] = asked == "on" or (asked == "auto" and must_recompute(network.core, longest, self.device))
@@ -97,6 +104,21 @@ class Session:
                     "Weights that are shared out among processes are learnt with adamw only; choose it, or “none” for sharing.",
                 )
             share_out(network.core, parallel, self.team)
+
+    def _arrange(self, network: Network, choices: dict[str, Any], longest: int) -> int:
+        """Whose kernels, where activations wait, and who shares a sequence; returns the longest stretch of one process."""
+        given = self.spec.optimisation
+        choices["kernels"] = speed_up_on_gpu(network, given.kernels)
+        if self.team.sequence is not None:
+            check_sequence(self.program.run.kind, network.core, network.packed, self.team.sequence.size)
+            network.sequence = self.team.sequence
+        longest //= self.team.share_of_tokens
+        if "offload_activations" not in choices:
+            asked, too_long = given.offload_activations, must_offload(network.core, longest, self.device)
+            choices["offload_activations"] = asked == "on" or (asked == "auto" and too_long)
+        if choices["offload_activations"]:
+            keep_activations_on_host(network.core)
+        return longest
 
     def run_loop(self, loop: Loop) -> None:
         if self.checkpoint is not None:

@@ -17,6 +17,7 @@ from workers.program import Program, Stopped
 from workers.spec.errors import UserError
 from workers.spec.train import Parallel
 from workers.train.host_sum import HostSum, share_memory
+from workers.train.sequence import SharedSequence
 
 BUCKET = 8 << 20
 """Numbers that are summed over the processes at once."""
@@ -38,6 +39,7 @@ class Team:
             distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         self._host_sum: HostSum | None = None
         self._asked_for_memory = False
+        self.sequence: SharedSequence | None = None
 
     def home(self, run_dir: Path) -> Path:
         """The run directory of the first process; the others have their own below it."""
@@ -45,17 +47,43 @@ class Team:
 
     # Sharing out
 
+    def divide(self, size: int) -> None:
+        """Let `size` neighbouring processes share every sequence."""
+        if self.size % size:
+            raise UserError(
+                "train.bad_sequence_group",
+                "{processes} processes cannot share sequences in groups of {group}; choose a divisor.",
+                processes=self.size,
+                group=size,
+            )
+        if size == 1:
+            return
+        for first in range(0, self.size, size):
+            members = list(range(first, first + size))
+            group = distributed.new_group(members)  # all processes make all groups
+            if self.rank in members:
+                self.sequence = SharedSequence(size, self.rank - first, group)
+
+    @property
+    def share_of_tokens(self) -> int:
+        """Processes among which the tokens of one pass are divided."""
+        return self.sequence.size if self.sequence is not None else 1
+
     def share(self, units: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-        """Which of a step's units each process takes: about equally many tokens, the same answer in every process."""
+        """Which of a step's units each process takes: about equally many tokens, the same answer in every process.
+
+        Processes that share sequences take the same ones.
+        """
         if self.size == 1:
             return [units]
-        parts: list[list[int]] = [[] for _ in range(self.size)]
-        filled = [0] * self.size
+        together = self.share_of_tokens
+        parts: list[list[int]] = [[] for _ in range(self.size // together)]
+        filled = [0] * len(parts)
         for unit in units[np.argsort(-lengths[units], kind="stable")].tolist():
             least = filled.index(min(filled))
             parts[least].append(unit)
             filled[least] += int(lengths[unit])
-        return [np.asarray(part, dtype=np.int64) for part in parts]
+        return [np.asarray(part, dtype=np.int64) for part in parts for _ in range(together)]
 
     # Talking
 
@@ -181,6 +209,16 @@ def put(target: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(value.to(target.device), target.device_mesh, target.placements)  # type: ignore[attr-defined]
+
+
+def laid_out(target: torch.nn.Parameter, part: torch.Tensor) -> torch.Tensor:
+    """This process's `part` of something that is shared out as `target` is, on its device."""
+    if not is_shared_out(target):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    mesh, places = target.device_mesh, target.placements  # type: ignore[attr-defined]
+    return DTensor.from_local(part.to(target.device), mesh, places, run_check=False, shape=target.shape, stride=target.stride())
 
 
 def share_out(core: torch.nn.Module, parallel: Parallel, team: Team) -> None:

@@ -32,9 +32,11 @@ def run_together(
     stop_at: int | None = None,
     die_at: int | None = None,
     hosts: Sequence[tuple[str, Mapping[str, str]]] = (),
+    as_on_gpus: bool = False,
 ) -> list[int | None]:
     """Exit codes of `size` processes. `stop_at`: all stop after this step; `die_at`: the last one is killed after it;
-    `hosts`: for each process a network namespace and the environment there."""
+    `hosts`: for each process a network namespace and the environment there; `as_on_gpus`: what is refused without a GPU is
+    done nevertheless."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.workers.train.members", "workers.train.sft", "torch.distributed.fsdp"])
     # As torchrun does, the store is opened before any member starts, on a port that the system chooses.
@@ -47,7 +49,7 @@ def run_together(
         name, own = hosts[rank] if hosts else ("", {})
         environment = {**shared, **own, "RANK": str(rank), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "OMP_NUM_THREADS": "1"}
         dies = die_at if rank == size - 1 else None
-        members.append(context.Process(target=_member, args=(path, environment, stop_at, dies, name)))
+        members.append(context.Process(target=_member, args=(path, environment, stop_at, dies, name, as_on_gpus)))
     for member in members:
         member.start()
     for member in members:
@@ -55,9 +57,15 @@ def run_together(
     return [member.exitcode for member in members]
 
 
-def _member(path: Path, environment: dict[str, str], stop_at: int | None, die_at: int | None, namespace: str) -> None:
+def _member(
+    path: Path, environment: dict[str, str], stop_at: int | None, die_at: int | None, namespace: str, as_on_gpus: bool
+) -> None:
     from workers.program import Program
+    from workers.train import session
     from workers.train.__main__ import train
+
+    if as_on_gpus:
+        session.check_offload = lambda given, device: None  # type: ignore[assignment]
 
     os.environ.update(environment)
     if namespace:

@@ -86,6 +86,9 @@ LABELS = {
     "variant": noop("Kind of LoRA"),
     "optimizer": noop("Optimiser"),
     "gradient_checkpointing": noop("Compute activations again"),
+    "offload_activations": noop("Activations in the host's memory"),
+    "offload_optimizer": noop("Optimiser in the host's memory"),
+    "kernels": noop("Fused kernels (Liger)"),
     "compile": noop("Compile"),
     "evaluate_every_steps": noop("Look every … steps"),
     "keep_best": noop("Keep the best, not the last"),
@@ -93,6 +96,7 @@ LABELS = {
     "processes": noop("Processes"),
     "shard": noop("Share out"),
     "shard_group": noop("Group that shares"),
+    "sequence": noop("Processes for each sequence"),
     "loss": noop("Kind of preference"),
     "beta": noop("Strength (beta)"),
     "margin": noop("Lead"),
@@ -155,6 +159,14 @@ HELP = {
     ),
     "optimizer": noop("AdamW keeps two 32-bit numbers per trained weight, the 8-bit one two bytes, Adafactor next to nothing."),
     "gradient_checkpointing": noop("Computes activations again in the backward pass: a third slower, far less memory."),
+    "offload_activations": noop(
+        "On a GPU: what the backward pass needs waits in the machine's own memory. "
+        "Automatic: only where computing again does not save enough."
+    ),
+    "offload_optimizer": noop(
+        "On a GPU: AdamW's numbers lie in the machine's own memory and its processor makes the steps. Slower, much less memory."
+    ),
+    "kernels": noop("Automatic: Liger's fused layers on a GPU, where liger-kernel is installed and knows the model's family."),
     "compile": noop("torch.compile fuses the feed-forward layers: pays in long runs; the first steps take a minute."),
     "evaluate_every_steps": noop("Steps between looks at the held-out loss. Left empty: ten looks a run."),
     "keep_best": noop("The finished model is the one with the lowest held-out loss."),
@@ -162,7 +174,11 @@ HELP = {
     "processes": noop("Processes that share each step: one for each GPU. The result is the same as with one."),
     "shard": noop(
         "ZeRO 2 shares out gradients and optimiser states among the processes, ZeRO 3 the weights as well: "
-        "less memory for more exchange. DeepSpeed, offloading and one sequence over several devices are not supported."
+        "less memory for more exchange. DeepSpeed is not supported."
+    ),
+    "sequence": noop(
+        "So many processes share each sequence, for documents too long for one GPU: "
+        "a divisor of the processes and of the model's attention heads."
     ),
     "shard_group": noop("Weights are shared out inside groups of so many processes and copied between them. Left empty: all."),
     "loss": noop("How preferences are learnt."),
