@@ -70,13 +70,24 @@ def switch_on() -> bool:
     import torch._inductor.config
 
     torch._inductor.config.compile_threads = 1  # no processes of its own that would outlive a cancelled run
-    made = {item.__name__: torch.compile(item, dynamic=True) for item in (norm, norm_gradients, rotate, gated, gated_gradients)}
+    made = {item.__name__: _in_one_state(item) for item in (norm, norm_gradients, rotate, gated, gated_gradients)}
     try:
         made["gated"](torch.ones(FEWEST_ROWS, 32), torch.ones(FEWEST_ROWS, 32))
     except (RuntimeError, OSError, subprocess.SubprocessError):
         return False
     _compiled.update(made)
     return True
+
+
+def _in_one_state(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Forward and backward passes differ in autocast and gradients, and each such state would be compiled for itself."""
+    compiled = torch.compile(function, dynamic=True)
+
+    def call(*given: Any) -> Any:
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            return compiled(*given)
+
+    return call
 
 
 def switch_off() -> None:
