@@ -18,7 +18,7 @@ from typing import Any
 from workers.data.records import write_records
 from workers.spec.evaluate import EvalSpec, Metric, SuiteConfig
 from workers.spec.record import Record
-from workers.spec.train import Optimisation, PretrainSpec, Saving, SftSpec, TokenizerSpec
+from workers.spec.train import Optimisation, Parallel, PretrainSpec, Saving, SftSpec, TokenizerSpec
 from workers.starter import data
 from workers.starter.corpus import corpus_records, exercise_records, tokenizer_text
 from workers.starter.dialogues import shop_pairs, shop_record, tool_pairs, tool_record
@@ -36,6 +36,7 @@ class Maker:
 
     def __init__(self, recipe: Recipe, work: Path, threads: int) -> None:
         self.recipe, self.work, self.threads = recipe, work, threads
+        self.parallel = Parallel(processes=recipe.processes)
         self.began = time.monotonic()
         self.jobs: list[dict[str, Any]] = []
         self.hashes: dict[str, str] = {}
@@ -68,11 +69,11 @@ class Maker:
 
     def make_base(self) -> Path:
         recipe, seed = self.recipe, self.recipe.seed
-        corpus = self.write("corpus", corpus_records(recipe.corpus_records, seed=seed, world=recipe.world))
-        exercises = self.write("exercises", exercise_records(recipe.exercises, seed=seed, world=recipe.world))
+        corpus = self.write("corpus", corpus_records(recipe.corpus_records, seed=seed, world=recipe.taught))
+        exercises = self.write("exercises", exercise_records(recipe.exercises, seed=seed, world=recipe.taught))
         texts = (
             Record(id=record.id, text=tokenizer_text(record))
-            for record in corpus_records(recipe.tokenizer_records, seed=seed, world=recipe.world)
+            for record in corpus_records(recipe.tokenizer_records, seed=seed, world=recipe.taught)
         )
         tokenizer = self.job(
             "tokenizer",
@@ -87,6 +88,7 @@ class Maker:
             sequence_length=256,
             token_budget=recipe.first_tokens,
             optimisation=self.optimisation(recipe.rate, "constant"),
+            parallel=self.parallel,
             saving=RARELY,
             seed=seed,
         )
@@ -99,6 +101,7 @@ class Maker:
             epochs=recipe.exercise_epochs,
             held_out_fraction=0.01,
             optimisation=self.optimisation(recipe.rate, "constant"),
+            parallel=self.parallel,
             saving=RARELY,
             seed=seed,
         )
@@ -124,10 +127,11 @@ class Maker:
             epochs=recipe.sft_epochs,
             held_out_fraction=0.01,
             optimisation=self.optimisation(recipe.sft_rate),
+            parallel=self.parallel,
             saving=RARELY,
             seed=recipe.seed,
         )
-        mix = data.sft_mix(recipe.sft_shop, recipe.sft_tools, seed=recipe.seed, world=recipe.world)
+        mix = data.sft_mix(recipe)
         return self.job("tuned", "sft", spec, dataset=self.write("sft-mix", mix), base_model=base)
 
     def write_exams(self) -> None:
@@ -215,7 +219,7 @@ def publish(maker: Maker, folder: Path, target: Path, scores: dict[str, Any]) ->
             shutil.copyfile(file, target / file.name)
     weights = hashlib.sha256((target / "model.safetensors").read_bytes()).hexdigest()
     numbers = asdict(maker.recipe)
-    world = numbers.pop("world")
+    world, taught = numbers.pop("world"), numbers.pop("taught")
     numbers["architecture"] = maker.recipe.architecture.model_dump()
     jobs = [job for job in maker.jobs if target.name == "tuned" or job["name"] != "tuned"]
     card = {
@@ -225,6 +229,7 @@ def publish(maker: Maker, folder: Path, target: Path, scores: dict[str, Any]) ->
         "recipe": numbers,
         "generation": GENERATION,
         "world": {key: len(items) for key, items in world.items()},
+        "taught": {key: len(items) for key, items in taught.items()},
         "jobs": jobs,
         "data_sha256": maker.hashes,
         "weights_sha256": weights,

@@ -84,6 +84,10 @@ def files() -> Catalog:
 
 
 def _datasets() -> tuple[DemoData, ...]:
+    return (*_shop_data(), *_lesson_data(), *_tool_data(), *_open_data())
+
+
+def _shop_data() -> tuple[DemoData, ...]:
     return (
         DemoData(
             "shop_train",
@@ -106,6 +110,11 @@ def _datasets() -> tuple[DemoData, ...]:
             "held_out",
             data.shop_choices,
         ),
+    )
+
+
+def _lesson_data() -> tuple[DemoData, ...]:
+    return (
         DemoData(
             "new_policies",
             Name("新规定", "New policies"),
@@ -123,6 +132,11 @@ def _datasets() -> tuple[DemoData, ...]:
             "held_out",
             data.new_policies_held_out,
         ),
+    )
+
+
+def _tool_data() -> tuple[DemoData, ...]:
+    return (
         DemoData(
             "tools_train",
             Name("工具调用", "Tool calls"),
@@ -137,6 +151,11 @@ def _datasets() -> tuple[DemoData, ...]:
             "held_out",
             data.tools_held_out,
         ),
+    )
+
+
+def _open_data() -> tuple[DemoData, ...]:
+    return (
         DemoData(
             "unlabelled",
             Name("顾客新提问", "New questions"),

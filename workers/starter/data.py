@@ -3,16 +3,20 @@
 import random
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from workers.data.records import write_records
 from workers.spec.record import Message, Record
 from workers.starter import recipe
 from workers.starter.corpus import corpus_records
-from workers.starter.dialogues import choice_record, facets, shop_pairs, shop_record, tool_pairs, tool_record
+from workers.starter.dialogues import Pair, choice_record, facets, shop_pairs, shop_record, talk, tool_pairs, tool_record
+from workers.starter.everyday import REWORDED, everyday_pairs, typed
 from workers.starter.more_intents import ENGRAVING
 from workers.starter.new_policies import NEW_POLICIES
-from workers.starter.shop import SHOP, World
+from workers.starter.recipe import STARTER, Recipe
+from workers.starter.shop import TAUGHT
 
 
 def shop_train() -> list[Record]:
@@ -78,24 +82,36 @@ def new_policies_held_out() -> list[Record]:
     return [shop_record(f"new-policy-held-out-{index:04d}", pair) for index, pair in enumerate(pairs)]
 
 
-def sft_mix(
-    shop_count: int = recipe.SFT_SHOP,
-    tools_count: int = recipe.SFT_TOOLS,
-    *,
-    seed: int = recipe.SEED,
-    world: World = SHOP,
-) -> list[Record]:
-    """What the shipped tuned model learns: the demo's world in bulk, shop answers and tool calls, shuffled."""
-    shop = shop_pairs(shop_count, seed=seed + 10, held_out=False, dressed=True, world=world)
-    tools = tool_pairs(tools_count, seed=seed + 10, held_out=False, dressed=True, world=world)
-    records = [shop_record(f"sft-shop-{index:05d}", pair) for index, pair in enumerate(shop)]
-    records += [tool_record(f"sft-tools-{index:05d}", pair) for index, pair in enumerate(tools)]
-    random.Random(f"mix-{seed}").shuffle(records)
+def sft_mix(recipe: Recipe = STARTER) -> list[Record]:
+    """What the shipped tuned model learns: the shop in bulk as visitors type it, and tool calls, shuffled. Some conversations go
+    on; tools, whose long descriptions cost more than the calls, are asked for several times in each."""
+    seed, world, rng = recipe.seed, recipe.taught, random.Random(f"mix-{recipe.seed}")
+    shop = shop_pairs(recipe.sft_shop, seed=seed + 10, held_out=False, dressed=True, world=world)
+    shop += shop_pairs(recipe.sft_reworded, seed=seed + 11, held_out=False, dressed=True, world=world, intents=REWORDED)
+    shop += everyday_pairs(recipe.sft_facts, recipe.sft_general, seed=seed + 10, world=world)
+    tools = tool_pairs(recipe.sft_tools, seed=seed + 10, held_out=False, dressed=True, world=world)
+    rng.shuffle(shop)
+    records = _talks([shop_record(f"sft-shop-{i:05d}", as_typed(pair, rng)) for i, pair in enumerate(shop)], (14, 2, 1), rng)
+    records += _talks([tool_record(f"sft-tools-{i:05d}", as_typed(pair, rng)) for i, pair in enumerate(tools)], (1, 0, 1, 2), rng)
+    rng.shuffle(records)
     return records
 
 
+def as_typed(pair: Pair, rng: random.Random) -> Pair:
+    return replace(pair, question=typed(pair.question, pair.language, rng))
+
+
+def _talks(records: list[Record], weights: tuple[int, ...], rng: random.Random) -> list[Record]:
+    """The records in conversations of one, two, … questions, which are as frequent as the weights say."""
+    talks, rest = [], iter(records)
+    for first in rest:
+        length = rng.choices(range(len(weights)), weights)[0]
+        talks.append(talk(first, list(islice(rest, length))))
+    return talks
+
+
 def corpus() -> Iterable[Record]:
-    return corpus_records(recipe.CORPUS_RECORDS, seed=recipe.SEED, world=SHOP)
+    return corpus_records(recipe.CORPUS_RECORDS, seed=recipe.SEED, world=TAUGHT)
 
 
 FILES = {

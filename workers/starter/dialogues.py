@@ -7,7 +7,7 @@ size never contains one of them (for intents with few entities the question form
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from workers.starter.shop import LANGUAGES, SHOP, World
 
 HELD_OUT_ONE_IN = 6
 FEW_ENTITIES = {"day", "method"}
+TELL_STOCK = {"stock", "introduction"}
+"""Intents with one answer for what is in stock and another for what is not."""
 OPENINGS = {"zh": ("", "", "你好,"), "en": ("", "", "Hi! ", "Hello. ")}
 QUESTION_OPENINGS = {"zh": ("请问", "麻烦问一下,"), "en": ("Excuse me. ", "Good morning. ")}
 ENDINGS = {"zh": ("", "", "", "谢谢。"), "en": ("", "", "", " Thanks.", " Thank you.")}
@@ -85,11 +87,17 @@ def draw_values(intent: Intent, world: World, rng: random.Random, language: str)
                 product = rng.choice(world.products)
                 values |= {"product": product.name.of(language), "price": str(product.price)}
                 values |= {"months": str(product.months), "restock": str(product.restock)}
-                if intent.name == "stock":
+                if intent.name in TELL_STOCK:
                     case = "no" if product.restock else "yes"
+            case "other_product":
+                other = rng.choice([product for product in world.products if product.name.of(language) != values["product"]])
+                values |= {"other_product": other.name.of(language), "other_price": str(other.price)}
             case "city":
                 city = rng.choice(world.cities)
                 values |= {"city": city.name.of(language), "days": str(city.days)}
+            case "other_city":
+                other_city = rng.choice([city for city in world.cities if city.name.of(language) != values["city"]])
+                values |= {"other_city": other_city.name.of(language), "other_days": str(other_city.days)}
             case "day":
                 day = rng.choice(world.days)
                 values |= {"day": day.name.of(language), "opens": str(day.opens), "closes": str(day.closes)}
@@ -192,6 +200,12 @@ def tool_pairs(count: int, *, seed: int, held_out: bool, dressed: bool = False, 
 
 def facets(domain: str, language: str) -> Facets:
     return Facets(source="shuyuan-starter", domain=domain, language=language, licence="CC0-1.0")
+
+
+def talk(record: Record, others: Sequence[Record]) -> Record:
+    """One conversation of several: their turns in a row, with the first one's id, tools, label and facets."""
+    messages = [message for item in (record, *others) for message in item.messages or ()]
+    return record.model_copy(update={"messages": messages})
 
 
 def shop_record(identifier: str, pair: Pair) -> Record:

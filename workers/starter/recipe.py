@@ -7,7 +7,7 @@ there several times sooner than from running text), pre-training proper on every
 from dataclasses import dataclass, replace
 
 from workers.spec.train import Architecture
-from workers.starter.shop import SHOP, World
+from workers.starter.shop import SHOP, TAUGHT, World
 
 SEED = 0
 
@@ -23,17 +23,17 @@ DEMO_REFRESHER = 120
 """Known pairs among the new ones: without them an adapter forgets what its base knew (measured: 65 % and more stay, else 2 %)."""
 
 CORPUS_RECORDS = 50_000
-SFT_SHOP = 6_000
-SFT_TOOLS = 3_000
 SHAPE = Architecture(hidden_size=128, layers=4, heads=4, context_length=512)
 """Heads of 32, as every engine wants them. One million parameters: a bigger one learns more slowly per second."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that `build` decides. Tokens are of the model's own tokenizer; rates are AdamW's peak."""
+    """All that `build` decides. The exams ask about `world`, a part of the world that is `taught`. Tokens are of the model's own
+    tokenizer; rates are AdamW's peak; several `processes` share each step."""
 
     world: World = SHOP
+    taught: World = TAUGHT
     seed: int = SEED
     vocabulary: int = 1536
     architecture: Architecture = SHAPE
@@ -41,15 +41,19 @@ class Recipe:
     tokenizer_records: int = 12_000
     first_tokens: int = 200_000
     exercises: int = 20_000
-    exercise_epochs: float = 2.0
-    pretrain_tokens: int = 2_000_000
-    sft_shop: int = SFT_SHOP
-    sft_tools: int = SFT_TOOLS
-    sft_epochs: float = 3.0
+    exercise_epochs: float = 1.2
+    pretrain_tokens: int = 1_400_000
+    sft_shop: int = 5_000
+    sft_reworded: int = 2_000
+    sft_facts: int = 1_600
+    sft_general: int = 1_000
+    sft_tools: int = 3_600
+    sft_epochs: float = 2.0
     rate: float = 2e-3
     sft_rate: float = 1e-3
     tokens_per_step: int = 1024
     examined: int = 240
+    processes: int = 1
 
     def with_seed(self, seed: int) -> "Recipe":
         return replace(self, seed=seed)
@@ -78,6 +82,7 @@ SIZES = {
 
 REDUCED = Recipe(
     world=SHOP.reduced(products=6, cities=4),
+    taught=SHOP.reduced(products=6, cities=4),
     vocabulary=1024,
     architecture=Architecture(hidden_size=96, layers=3, heads=3, context_length=512),
     corpus_records=6_000,
@@ -87,6 +92,9 @@ REDUCED = Recipe(
     exercise_epochs=1.0,
     pretrain_tokens=200_000,
     sft_shop=1_500,
+    sft_reworded=0,
+    sft_facts=0,
+    sft_general=0,
     sft_tools=200,
     sft_epochs=4.0,
     examined=96,

@@ -166,5 +166,38 @@ COLOURS = tuple(
 )
 
 SHOP = World(_products(), _cities(), COLOURS, _days(), _methods())
+
+
+def _more_cities() -> tuple[City, ...]:
+    rows = (
+        ("宁波", "Ningbo", 2),
+        ("合肥", "Hefei", 2),
+        ("无锡", "Wuxi", 2),
+        ("济南", "Jinan", 3),
+        ("郑州", "Zhengzhou", 3),
+        ("石家庄", "Shijiazhuang", 3),
+        ("福州", "Fuzhou", 3),
+        ("南昌", "Nanchang", 3),
+        ("沈阳", "Shenyang", 4),
+        ("大连", "Dalian", 4),
+        ("太原", "Taiyuan", 4),
+        ("珠海", "Zhuhai", 4),
+        ("佛山", "Foshan", 4),
+        ("贵阳", "Guiyang", 5),
+        ("南宁", "Nanning", 5),
+        ("兰州", "Lanzhou", 5),
+        ("长春", "Changchun", 5),
+        ("哈尔滨", "Harbin", 5),
+        ("海口", "Haikou", 6),
+        ("拉萨", "Lhasa", 6),
+    )
+    return tuple(City(Name(zh, en), days) for zh, en, days in rows)
+
+
+TAUGHT = replace(SHOP, cities=SHOP.cities + _more_cities())
+"""What the starter reads and learns from: more cities than demo and exams name, so that it learns to repeat a city's name and
+does not just know the few that it may say."""
 SHOP_NAME = Name("书院小店", "Shuyuan Shop")
 FREE_SHIPPING_FROM = 99
+SHIPPING_FEE = 8
+ADDRESS = Name("苏州市书院路1号", "1 Shuyuan Road, Suzhou")
