@@ -119,6 +119,7 @@ class Side:
             "processed": total["processed"],
             "learnt": total["learnt"],
             "losses": [round(step["loss"], 4) for step in self.steps],
+            "seconds": [round(step["seconds"], 3) for step in self.steps],
             **self.facts,
         }
 
