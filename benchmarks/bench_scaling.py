@@ -3,7 +3,7 @@
 `python benchmarks/bench_scaling.py [--shape 10M --rounds 3 --shard none]`. Each round runs, one after the other on the cores
 0 and 1: one process on one core; two that share a run; two separate runs at the same time. The last one exchanges nothing,
 so it shows what this machine's memory and other load cost (`ceiling`); the rest of the loss is the exchange, and documents that
-cannot be shared out evenly: here they are of one length, 17 or 16 to a step, so that one process often has 9 and the other 8.
+cannot be shared out evenly: those of one length are 17 or 16 to a step, so that one process often has 9 and the other 8.
 `by_processor` is the same ratio from processor seconds of the first process, which other programs disturb less. Goal: 0.85.
 """
 
@@ -69,13 +69,15 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--shard", default="none", choices=("none", "zero2", "zero3"))
     options.add_argument("--tokens", type=int, default=4096, help="tokens of a step")
-    options.add_argument("--epochs", type=float, default=4, help="of three steps at 4,096 tokens")
+    options.add_argument("--lengths", default="equal", choices=("equal", "mixed"))
+    options.add_argument("--epochs", type=float, default=4, help="of three steps (mixed lengths: five)")
     given = options.parse_args()
     if shutil.which("taskset") is None or len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("This benchmark needs taskset and two cores.")
     case = {
         "shape": given.shape, "vocabulary": 4096, "method": "full", "sequence": 256, "tokens": given.tokens, "passes": 1,
-        "precision": "float32", "checkpointing": False, "epochs": given.epochs,
+        "precision": "float32", "checkpointing": False, "epochs": given.epochs, "ragged": given.lengths == "mixed",
+        "optimizer": "adamw", "rank": 16,
     }  # fmt: skip
     rounds = []
     with tempfile.TemporaryDirectory() as name:
@@ -87,7 +89,10 @@ def main() -> None:
     found = {key: round(statistics.median(item[key] for item in rounds), 3) for key in ("scaling", "ceiling", "by_processor")}
     of_ceiling = statistics.median(item["two"] / item["apart"] for item in rounds)
     figure = {"figure": "scaling of two processes", "goal": 0.85, **found, "of_ceiling": round(of_ceiling, 3)}
-    print(json.dumps({**figure, "load": os.getloadavg()[0], "shape": given.shape, "shard": given.shard}), flush=True)
+    print(
+        json.dumps({**figure, "load": os.getloadavg()[0], "shape": given.shape, "lengths": given.lengths, "shard": given.shard}),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
