@@ -11,7 +11,7 @@ from itertools import cycle, islice
 
 from workers.starter import intents, more_intents
 from workers.starter.dialogues import Pair, draw_pair
-from workers.starter.general import GENERAL
+from workers.starter.general import FAREWELL, GENERAL, GREETING
 from workers.starter.intents import Intent, Wording
 from workers.starter.shop import LANGUAGES, World
 
@@ -228,13 +228,16 @@ TWO_CITIES = Intent(
     ),
 )
 
+UNDRESSED = {GREETING.name, FAREWELL.name}
+"""Who only greets or thanks says nothing else: no greeting before, no thanks after."""
 FACTS = (INTRODUCTION, TWO_PRICES, TWO_CITIES)
 
 
 def _drawn(count: int, among: tuple[Intent, ...], world: World, rng: random.Random) -> list[Pair]:
     """Pairs of all intents in equal shares, a half in each language; the split does not concern them."""
     cells = [(intent, language) for intent in among for language in LANGUAGES]
-    return [draw_pair(intent, world, rng, language) for intent, language in islice(cycle(cells), count)]
+    pairs = [draw_pair(intent, world, rng, language) for intent, language in islice(cycle(cells), count)]
+    return [replace(pair, question=pair.core) if pair.intent in UNDRESSED else pair for pair in pairs]
 
 
 def everyday_pairs(facts: int, general: int, *, seed: int, world: World) -> list[Pair]:
