@@ -1,21 +1,27 @@
 """A real browser on the real templates and islands, with the stand-in of tests/frontend/fake.py behind them."""
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, expect, sync_playwright
 
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
+CLOSING_SECONDS = 60
 ROOT = Path(__file__).resolve().parents[2]
 expect.set_options(timeout=60_000)  # a busy machine takes its time
 
@@ -71,15 +77,50 @@ def fake_server() -> Iterator[str]:
     process.wait(10)
 
 
+class Chromium:
+    """One browser for many tests. Should it never answer when a context is closed, it is ended, and started again."""
+
+    def __init__(self, playwright: Playwright, path: str) -> None:
+        self._start = partial(playwright.chromium.launch, executable_path=path, args=ARGUMENTS)
+        self._running = self._start()
+
+    def context(self, **options: Any) -> BrowserContext:
+        if not self._running.is_connected():
+            self._running = self._start()
+        return self._running.new_context(**options)
+
+    def close(self, what: BrowserContext | Browser) -> None:
+        patience = threading.Timer(CLOSING_SECONDS, end_browsers)
+        patience.start()
+        try:
+            what.close()
+        except Error:
+            if self._running.is_connected():
+                raise
+            print("Chromium did not close a page and was ended", file=sys.stderr)
+        finally:
+            patience.cancel()
+
+    def end(self) -> None:
+        self.close(self._running)
+
+
+def end_browsers() -> None:
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "chrom" in process.name():
+                process.kill()
+
+
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Chromium]:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not chromium:
         pytest.skip("there is no Chromium on PATH")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        running = Chromium(playwright, chromium)
         yield running
-        running.close()
+        running.end()
 
 
 @pytest.fixture
@@ -90,16 +131,16 @@ def fake(fake_server: str) -> Fake:
 
 
 @pytest.fixture
-def page(browser: Browser, fake: Fake) -> Iterator[Page]:
+def page(browser: Chromium, fake: Fake) -> Iterator[Page]:
     """A fresh page; console errors and policy violations that a test does not expect fail it."""
-    context = browser.new_context(base_url=fake.url, viewport={"width": 1280, "height": 860}, accept_downloads=True)
+    context = browser.context(base_url=fake.url, viewport={"width": 1280, "height": 860}, accept_downloads=True)
     context.set_default_timeout(60_000)
     opened = fake.page = context.new_page()
     troubles: list[str] = []
     opened.on("pageerror", lambda error: troubles.append(str(error)))
     opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     yield opened
-    context.close()
+    browser.close(context)
     # A failed answer or a dropped socket that a test asks for is reported by the browser itself.
     unexpected = [text for text in troubles if "Failed to load resource" not in text and "WebSocket" not in text]
     assert unexpected == []
