@@ -130,6 +130,20 @@ def test_the_best_weights_are_kept_and_a_stale_run_stops(sft: Maker) -> None:
     assert float(loss.detach()) / count == pytest.approx(curve[result["best_step"]], rel=1e-3)
 
 
+def test_what_the_program_chose_is_told_and_can_be_overridden(sft: Maker) -> None:
+    """S8.4: layout, precision, method, recomputing and offload are chosen for the machine; a setting takes their place."""
+    left_open = {key: value for key, value in FAST.items() if key != "method"}
+    chosen = sft("chosen", **left_open).here()
+    assert chosen["resolved"]["layout"] == "packed"
+    told = {"method", "precision", "recompute", "offload_activations", "device", "micro_batch_tokens", "learning_rate"}
+    assert told <= chosen["resolved"].keys()
+    other = {"bfloat16": "float32", "float32": "bfloat16"}[chosen["resolved"]["precision"]]
+    method = {"full": "lora", "lora": "full"}[chosen["resolved"]["method"]]
+    overriding = {**FAST["optimisation"], "precision": other, "gradient_checkpointing": "on"}
+    resolved = sft("set", **{**left_open, "method": method, "optimisation": overriding}).here()["resolved"]
+    assert (resolved["method"], resolved["precision"], resolved["recompute"]) == (method, other, True)
+
+
 def test_recomputing_is_chosen_by_the_user(sft: Maker) -> None:
     settings = {**FAST, "method": "lora"}
     plain = sft("plain", **settings).here()
