@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from workers.train import matrix_attention
 from workers.train.sequence import SharedSequence
 
 NAME = "shuyuan_packed"
@@ -61,7 +62,8 @@ def attend(
     if _lengths is None:
         output = _one_sequence(query, key, value, sliding_window, options)
     elif _is_plain(query, key, value, sliding_window, dropout):
-        return _OneByOne.apply(query, key, value, tuple(_lengths), scaling), None
+        by_products = matrix_attention.pays(query.shape[1], _lengths, value.dtype)
+        return (_ByProducts if by_products else _OneByOne).apply(query, key, value, tuple(_lengths), scaling), None
     else:
         rest = query.shape[2] - sum(_lengths)
         lengths = [*_lengths, rest] if rest else _lengths
@@ -126,6 +128,43 @@ class _OneByOne(torch.autograd.Function):
         return *(item.transpose(1, 2) for item in found), None, None
 
 
+class _ByProducts(torch.autograd.Function):
+    """The same by matrix products; shapes as there."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        context: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        lengths: tuple[int, ...],
+        scale: float | None,
+    ) -> torch.Tensor:
+        context.scale = query.shape[3] ** -0.5 if scale is None else scale
+        context.lengths, context.types = lengths, [item.dtype for item in (query, key, value)]
+        result = _room_for(value, lengths)
+        kept: list[torch.Tensor] = []
+        context.ends = []
+        for part, _ in _places(lengths):
+            output, needed = matrix_attention.forward([item[0, :, part] for item in (query, key, value)], context.scale)
+            result[0, part] = output.transpose(0, 1)
+            kept += needed
+            context.ends.append(len(kept))
+        context.save_for_backward(*kept)
+        return result
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        kept, start = context.saved_tensors, 0
+        found = [_room_for(gradient.transpose(1, 2), context.lengths, dtype) for dtype in context.types]
+        for (part, _), end in zip(_places(context.lengths), context.ends, strict=True):
+            shares = matrix_attention.backward(gradient[0, part].transpose(0, 1), kept[start:end], context.scale)
+            start = end
+            for target, share in zip(found, shares, strict=True):
+                target[0, part] = share.transpose(0, 1)
+        return *(item.transpose(1, 2) for item in found), None, None
+
+
 class _InTypes:
     """The same tensors in the types that are asked for, cast once."""
 
@@ -139,9 +178,9 @@ class _InTypes:
         return self._made[dtype]
 
 
-def _room_for(tensor: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+def _room_for(tensor: torch.Tensor, lengths: tuple[int, ...], dtype: torch.dtype | None = None) -> torch.Tensor:
     """Memory for a tensor of this shape, heads after tokens; zeros where no document lies."""
-    room = torch.empty_like(tensor.transpose(1, 2), memory_format=torch.contiguous_format)
+    room = torch.empty_like(tensor.transpose(1, 2), dtype=dtype, memory_format=torch.contiguous_format)
     room[:, sum(lengths) :] = 0
     return room
 

