@@ -233,3 +233,4 @@ class GrpoSpec(Sampled, Tuning):
     beta: float = Field(0.0, ge=0, le=10, description="how strongly the model is held to the base")
     instruction: str | None = Field(None, description="sentence put before the text of classification records")
     held_out_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the questions kept aside to measure on")
+    parallel: Parallel = Field(default_factory=Parallel)

@@ -1,7 +1,8 @@
 """Group relative policy optimisation (Shao et al. 2024) with rewards that can be checked: an answer is right or it is not.
 
 Each step asks some questions, draws several answers to each, scores them as an evaluation would, and makes those likelier
-that were better than their group. Answers follow from the seed, the step and the weights, so a resumed run draws the same.
+that were better than their group. Answers follow from the seed, the step and the weights, so a resumed run draws the same,
+and so do several processes, which share the questions of each step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from workers.train.packing import Documents, split_by_tokens
 from workers.train.policy_job import PolicyJob
 from workers.train.sampling import draw, looker
 from workers.train.session import Session, run_job
+from workers.train.team import whole_weights
 
 MOST_STEPS = 500
 MOST_HELD_OUT = 64
@@ -124,7 +126,7 @@ class Groups:
     """The objective: a unit is a question with its group of answers."""
 
     def __init__(self, job: GrpoJob) -> None:
-        self.job, self.spec, self.network = job, job.spec, job.network
+        self.job, self.spec, self.network, self.team = job, job.spec, job.network, job.session.team
         self.template: ChatTemplate = job.template
         asked = [len(prompt) for _, prompt in job.questions]
         self.lengths = (np.array(asked) + self.spec.max_new_tokens) * self.spec.answers  # at most; the plan needs no more
@@ -148,13 +150,12 @@ class Groups:
     # Asking
 
     def begin(self, step: int, chosen: np.ndarray) -> None:
-        """Draw and score the answers of this step."""
-        self._drawn = {}
+        """Draw and score the answers of this step; each process draws those of the questions that it will learn."""
+        answers_of, self._drawn = self._answers(step, chosen), {}
         rewards: list[float] = []
         for unit in chosen.tolist():
             question, prompt = self.job.questions[unit]
-            seed = int(np.random.SeedSequence([self.spec.seed & 0xFFFFFFFF, step, unit]).generate_state(1)[0])
-            answers = self._draw(prompt, self.spec.answers, self.spec.temperature, seed)
+            answers = answers_of[unit]
             scores = np.array([self._score(question, ids) for ids in answers])
             advantages = (scores - scores.mean()) / (scores.std() + EVEN)
             rows = [(prompt + ids, [False] * len(prompt) + [True] * len(ids)) for ids in answers]
@@ -168,9 +169,19 @@ class Groups:
         figures = {"reward": float(np.mean(rewards)), "answer_tokens": answered, "even_groups": float(np.mean(even))}
         self.job.program.metric(step + 1, **figures)
 
+    def _answers(self, step: int, chosen: np.ndarray) -> dict[int, list[list[int]]]:
+        """The groups of all questions of a step. They follow from the seed, the step and the question, whoever draws them."""
+        own = self.team.share(chosen, self.lengths)[self.team.rank]
+        drawn: dict[int, list[list[int]]] = {}
+        with whole_weights(self.network.core, self.spec.parallel):
+            for unit in own.tolist():
+                seed = int(np.random.SeedSequence([self.spec.seed & 0xFFFFFFFF, step, unit]).generate_state(1)[0])
+                drawn[unit] = self._draw(self.job.questions[unit][1], self.spec.answers, self.spec.temperature, seed)
+        return {unit: answers for part in self.team.exchange(drawn) for unit, answers in part.items()}
+
     def _draw(self, prompt: list[int], count: int, temperature: float, seed: int) -> list[list[int]]:
         """Answers as tokens, the one that ends an answer included."""
-        self.job.session.team.check_stop_alone(self.job.program)
+        self.team.check_stop_alone(self.job.program)
         stops = set(self.template.stop_token_ids)
         return draw(self.network, prompt, stops, count=count, most=self.spec.max_new_tokens, temperature=temperature, seed=seed)
 
@@ -186,13 +197,21 @@ class Groups:
 
     def learn(self, units: np.ndarray, scale: float) -> Figures:
         """Answers of groups in which all were equally good teach nothing and are not even run."""
-        total = 0.0
-        for unit in units.tolist():
-            documents, advantages = self._drawn[unit]
-            useful = np.arange(len(documents)) if self.spec.beta else np.flatnonzero(advantages)
-            for some in split_by_tokens(useful, documents.lengths, self.limit) if len(useful) else []:
-                total += self._learn(documents.select(some), advantages[some], scale)
+        total, passes = 0.0, [some for unit in units.tolist() for some in self._passes(unit)]
+        for number in range(self.team.most(len(passes))):
+            if number < len(passes):
+                total += self._learn(*passes[number], scale)
+            else:  # other processes have more to learn, and wait for this one in each pass and in the sum of gradients
+                documents = self._drawn[int(units[0])][0]
+                shortest = documents.select(documents.lengths.argsort()[:1])
+                self._learn(shortest, np.zeros(1), 0.0)
         return Figures(loss=total)
+
+    def _passes(self, unit: int) -> list[tuple[Documents, np.ndarray]]:
+        documents, advantages = self._drawn[unit]
+        useful = np.arange(len(documents)) if self.spec.beta else np.flatnonzero(advantages)
+        cut = split_by_tokens(useful, documents.lengths, self.limit) if len(useful) else []
+        return [(documents.select(some), advantages[some]) for some in cut]
 
     def _learn(self, documents: Documents, advantages: np.ndarray, scale: float) -> float:
         per_token = torch.from_numpy(advantages[documents.places()]).float().to(self.network.device)
@@ -218,7 +237,8 @@ class Groups:
     def look(self, units: np.ndarray) -> tuple[Figures, float]:
         """The most likely answer to each held-out question: `loss` is the share of wrong ones."""
         right = 0.0
-        for unit in units.tolist():
-            question, prompt = self.job.aside[unit]
-            right += self._score(question, self._draw(prompt, 1, 0.0, 0)[0])
+        with whole_weights(self.network.core, self.spec.parallel):
+            for unit in units.tolist():
+                question, prompt = self.job.aside[unit]
+                right += self._score(question, self._draw(prompt, 1, 0.0, 0)[0])
         return Figures(loss=len(units) - right, reward=right), float(len(units))

@@ -5,7 +5,8 @@ that all make the update that one process would make.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,18 @@ class Team:
         found = [torch.empty_like(mine) for _ in range(self.size)]
         distributed.all_gather(found, mine)
         return [item.to(tensor.device) for item in found]
+
+    def exchange(self, item: Any) -> list[Any]:
+        """What every process brings, in their order; small things only."""
+        if self.size == 1:
+            return [item]
+        found: list[Any] = [None] * self.size
+        distributed.all_gather_object(found, item)
+        return found
+
+    def most(self, count: int) -> int:
+        """The largest count of any process."""
+        return max(int(item) for item in self.gather(torch.tensor([count])))
 
     def check_stop(self, program: Program) -> None:
         """Stop when any process was told to: all of them, before the same step."""
@@ -243,6 +256,26 @@ def share_out(core: torch.nn.Module, parallel: Parallel, team: Team) -> None:
         shared = fully_shard(block, mesh=mesh, reshard_after_forward=parallel.shard == "zero3")
         shared.set_gradient_divide_factor(1.0)  # type: ignore[attr-defined]
         shared.set_force_sum_reduction_for_comms(True)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def whole_weights(core: torch.nn.Module, parallel: Parallel) -> Iterator[None]:
+    """Within this block every process holds the whole weights and may run the model as often as it likes; all enter together."""
+    if not any(map(is_shared_out, core.parameters())):
+        yield
+        return
+    from torch.distributed.fsdp import FSDPModule
+
+    blocks = [module for module in core.modules() if isinstance(module, FSDPModule)]
+    for block in blocks:
+        block.set_reshard_after_forward(False)
+        block.unshard()
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block.reshard()
+            block.set_reshard_after_forward(parallel.shard == "zero3")
 
 
 def gather(core: torch.nn.Module) -> None:
