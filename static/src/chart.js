@@ -31,6 +31,11 @@ function saveFile(name, content, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/** The chart on the page with a choice of axes; those with “follow” among their controls take over what is chosen there. */
+const leaderOf = (host) => (controlsOf(host).includes("follow") && [...document.querySelectorAll(".plot-host")].find((other) => controlsOf(other).includes("x"))) || host;
+const controlsOf = (host) => (host.dataset.controls ?? "").split(",");
+const remembered = (host) => `shuyuan.chart.${host.dataset.remember ?? (host.dataset.title || t("chart.chart"))}`;
+
 class Chart {
   constructor(host) {
     this.host = host;
@@ -38,11 +43,13 @@ class Chart {
     this.title = host.dataset.title || t("chart.chart");
     this.figure = null;
     this.drawn = false;
-    this.memory = `shuyuan.chart.${host.dataset.remember ?? this.title}`;
-    this.options = { smoothing: 0, log: false, ...store.get(this.memory) };
+    this.memory = remembered(host);
+    this.controls = controlsOf(host);
+    this.options = { smoothing: 0, log: false, small: host.dataset.height === "small", ...store.get(this.memory) };
+    if (this.controls.includes("follow")) this.options.x = store.get(remembered(leaderOf(host)))?.x;
     this.describe = h("p.visually-hidden", { role: "status" });
     host.append(this.describe);
-    this.addControls(host.querySelector(".plot-bar"), (host.dataset.controls ?? "").split(","));
+    this.addControls(host.querySelector(".plot-bar"), this.controls);
     this.stops = [];
     this.start();
   }
@@ -59,6 +66,14 @@ class Chart {
     const size = new ResizeObserver(() => this.drawn && plotly.then((library) => library.Plots.resize(this.canvas)));
     size.observe(this.canvas);
     this.stops.push(() => theme.disconnect(), () => size.disconnect());
+    if (this.controls.includes("follow")) {
+      const follow = ({ detail }) => {
+        this.options.x = detail;
+        this.load();
+      };
+      document.addEventListener("chart-axis", follow);
+      this.stops.push(() => document.removeEventListener("chart-axis", follow));
+    }
     this.load();
   }
 
@@ -84,6 +99,7 @@ class Chart {
       const select = h("select.form-select.form-select-sm", { "aria-label": t("chart.axis") }, ...names.map((name) => h("option", { value: name, selected: name === this.options.x }, t(`chart.axis_${name}`))));
       select.addEventListener("change", () => {
         this.change({ x: select.value });
+        document.dispatchEvent(new CustomEvent("chart-axis", { detail: select.value }));
         this.load();
       });
       bar.append(h("label", {}, t("chart.axis"), select));
@@ -94,7 +110,8 @@ class Chart {
 
   change(options) {
     Object.assign(this.options, options);
-    store.set(this.memory, this.options);
+    const { smoothing, log, x } = this.options;
+    store.set(this.memory, { smoothing, log, x });
     this.draw();
   }
 
@@ -110,8 +127,9 @@ class Chart {
   async load() {
     if (this.loading) return;
     this.loading = true;
+    const address = this.address();
     try {
-      this.figure = await api(this.address());
+      this.figure = await api(address);
       await this.draw();
     } catch (error) {
       // An old drawing is better than a message in its place.
@@ -119,11 +137,12 @@ class Chart {
     } finally {
       this.loading = false;
     }
+    if (address !== this.address()) this.load(); // another axis was chosen meanwhile
   }
 
   address() {
     const plain = this.host.dataset.figureUrl;
-    const wanted = (this.host.dataset.controls ?? "").split(",").includes("x") ? this.options.x : "";
+    const wanted = this.controls.includes("x") || this.controls.includes("follow") ? this.options.x : "";
     return wanted ? `${plain}${plain.includes("?") ? "&" : "?"}x=${wanted}` : plain;
   }
 

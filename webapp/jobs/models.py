@@ -92,6 +92,11 @@ class Job(models.Model):
             return 1.0
         return min(1.0, self.progress_done / self.progress_total) if self.progress_total > 0 else 0.0
 
+    @property
+    def seconds_taken(self) -> float | None:
+        """From its last start to its end."""
+        return (self.finished_at - self.started_at).total_seconds() if self.finished_at and self.started_at else None
+
 
 class DeviceSlot(models.Model):
     """A device, or a share of one, that one job at a time may hold."""

@@ -56,8 +56,8 @@ function themeColours() {
   };
 }
 
-/** {data, layout} for plotly. `options`: {smoothing: 0…0.99, log: boolean}. */
-export function dress(figure, { smoothing = 0, log = false } = {}) {
+/** {data, layout} for plotly. `options`: {smoothing: 0…0.99, log: boolean, small: boolean}. */
+export function dress(figure, { smoothing = 0, log = false, small = false } = {}) {
   const colours = themeColours();
   const dark = isDark();
   const data = (figure.data ?? []).map((trace) => (dark ? withColours(trace) : trace)).flatMap((trace) => smoothed(trace, smoothing));
@@ -70,7 +70,7 @@ export function dress(figure, { smoothing = 0, log = false } = {}) {
     font: { family: colours.font, size: 12, color: colours.text },
     hoverlabel: { bgcolor: colours.paper, bordercolor: colours.line, font: { color: colours.text } },
     margin: own.margin ?? { l: 48, r: 16, t: 16, b: 40 },
-    legend: { orientation: "h", y: 1.12, x: 0, ...own.legend },
+    legend: { orientation: "h", y: 1.12, x: 0, ...own.legend, ...(small ? { font: { size: 11 } } : {}) },
     uirevision: "kept",
   };
   // Numbers written into the drawing stand on paper, so that lines do not cross them out.

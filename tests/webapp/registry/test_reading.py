@@ -71,6 +71,18 @@ def test_an_early_stop_and_an_infinite_loss_are_told(run: Job) -> None:
     assert {hint.code: hint.settings for hint in read_curves(run)}["exploded"] == {"optimisation.learning_rate": "3e-05"}
 
 
+def test_a_loss_that_is_infinite_at_once_gets_advice_from_the_rate_that_was_tried(run: Job) -> None:
+    draw(run, [3.0], [4.0])
+    run.error_code, run.error_params, run.state = "train.loss_not_finite", {"rate": "0.5"}, State.FAILED
+    assert [(hint.code, hint.settings) for hint in read_curves(run)] == [("exploded", {"optimisation.learning_rate": "0.05"})]
+
+
+def test_a_run_that_ended_before_its_first_look_is_not_said_to_lack_examples(run: Job) -> None:
+    draw(run, [3.0], [])
+    run.state, run.error_code = State.FAILED, "job.out_of_memory"
+    assert read_curves(run) == []
+
+
 def test_the_page_leads_to_a_form_with_the_advice_filled_in(run: Job, alice_client: Client, charlie_client: Client) -> None:
     draw(run, FALLING, [3.0, 1.0, 0.9, 1.1, 1.4])
     address = f"/w/academy/training/runs/{run.pk}/reading/"

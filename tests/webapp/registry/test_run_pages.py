@@ -27,7 +27,7 @@ def text(response: Any) -> str:
 
 def make_run(workspace: Workspace, tiny: Model, version: DatasetVersion, *, name: str = "Run", **fields: Any) -> Job:
     spec = SftSpec(name=name, base_model=tiny.pk, datasets=[version.pk], **fields.pop("spec", {}))
-    values = {"state": State.DONE, "kind": "sft", "spec_hash": spec.digest(), **fields}
+    values = {"state": State.DONE, "kind": "sft", "spec_hash": spec.digest(), "started_at": timezone.now(), **fields}
     return Job.objects.create(workspace=workspace, name=name, spec=spec.model_dump(mode="json"), **values)
 
 
@@ -160,6 +160,8 @@ def test_out_of_memory_offers_the_next_recipe_down(
     )  # fmt: skip
     page = text(alice_client.get(f"{HERE}/jobs/{job.pk}/"))
     assert "The memory was not enough" in page
+    seen_live = text(alice_client.get(f"{HERE}/training/runs/{job.pk}/advice/"))
+    assert "Start with this recipe" in seen_live, "who watched it happen gets the offer without loading the page again"
     answer = alice_client.post(f"{HERE}/training/runs/{job.pk}/lighter/")
     again = Job.objects.exclude(pk=job.pk).get()
     assert answer["Location"].endswith(f"/jobs/{again.pk}/")
@@ -224,3 +226,65 @@ def test_tool_calls_are_counted_before_the_start(alice: User, workspace: Workspa
     shown = text(alice_client.get(f"{HERE}/training/check/sft/", {"datasets": version.pk, "base_model": tiny.pk}))
     assert "One of them calls tools" in shown
     assert "get_weather" in shown
+
+
+def test_reinforcement_is_told_by_its_reward(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion
+) -> None:
+    """Its loss is about zero whatever it learns: neither list, chart nor figures may offer that as an outcome."""
+    result = finished(900.0, held_out_loss=0.0, first_held_out_loss=0.0, final_loss=0.0, best_step=0, held_out_reward=0.875)
+    job = make_run(workspace, tiny, conversations, name="Rewarded", kind="grpo", result=result)
+    for name in ("loss", "held_out_loss", "reward", "held_out_reward"):
+        value = 0.875 if name.endswith("reward") else 0.0
+        for step in range(4):
+            MetricPoint.objects.create(job=job, name=name, step=step, value=value, at=timezone.now())
+    listed = text(alice_client.get(f"{HERE}/training/"))
+    assert "0.875" in listed
+    assert "0.000" not in listed
+    shown = text(alice_client.get(f"{HERE}/jobs/{job.pk}/"))
+    assert "Held-out reward" in shown
+    assert "Held-out loss" not in shown
+    figure = alice_client.get(f"{HERE}/training/runs/{job.pk}/figures/loss/").json()
+    assert [trace["name"] for trace in figure["data"]] == ["loss"]
+
+
+@pytest.mark.parametrize("kind", ["sft", "preference", "grpo"])
+def test_no_figure_shows_its_code(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion, kind: str
+) -> None:
+    names = ("accuracy", "margin") if kind == "preference" else ("reward",) if kind == "grpo" else ()
+    more = {f"held_out_{name}": 0.5 for name in names}
+    job = make_run(workspace, tiny, conversations, kind=kind, result=finished(900.0, held_out_loss=1.0, **more))
+    shown = text(alice_client.get(f"{HERE}/jobs/{job.pk}/"))
+    facts = shown[shown.index('id="figures"') : shown.index("</dl>", shown.index('id="figures"'))]
+    assert "_" not in facts
+
+
+def test_shares_are_drawn_in_percent(alice_client: Client, run: Job) -> None:
+    figure = alice_client.get(f"{HERE}/training/runs/{run.pk}/figures/mfu/").json()
+    assert figure["layout"]["yaxis"]["tickformat"].endswith("%")
+
+
+def test_a_paused_run_tells_how_far_it_got(alice_client: Client, run: Job) -> None:
+    run.state, run.progress_done, run.progress_total = State.PAUSED, 3, 12
+    run.save()
+    shown = text(alice_client.get(f"{HERE}/jobs/{run.pk}/"))
+    assert "Got this far" in shown
+    assert "25 %" in shown
+
+
+def test_efficiency_has_no_marks_between_processes(
+    alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion
+) -> None:
+    for processes, speed in ((1, 1000.0), (2, 1700.0)):
+        make_run(workspace, tiny, conversations, name=f"P{processes}", result=finished(speed, processes=processes))
+    figure = alice_client.get(f"{HERE}/training/throughput/figures/scaling/").json()
+    assert figure["layout"]["xaxis"]["tickvals"] == [1, 2]
+
+
+def test_an_ended_run_shows_no_empty_charts(alice_client: Client, run: Job) -> None:
+    run.finished_at = timezone.now()
+    run.save()
+    shown = text(alice_client.get(f"{HERE}/jobs/{run.pk}/"))
+    assert f"/runs/{run.pk}/figures/tokens_per_second/" in shown
+    assert f"/runs/{run.pk}/figures/grad_norm/" not in shown

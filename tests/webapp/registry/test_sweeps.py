@@ -36,6 +36,7 @@ def test_a_grid_of_values_becomes_runs(alice_client: Client, posted: dict[str, s
     tried = {(job.spec["optimisation"]["learning_rate"], job.spec["lora"]["rank"]) for job in Job.objects.all()}
     assert tried == {(1e-4, 4), (1e-4, 8), (3e-4, 4), (3e-4, 8)}
     assert len(set(Job.objects.values_list("name", flat=True))) == 4
+    assert "Try · Learning rate 0.0001, Adapter rank 4" in Job.objects.values_list("name", flat=True)
     assert all(job.spec["method"] == "lora" for job in Job.objects.all())
     shown = text(alice_client.get(answer["Location"]))
     assert "Adapter rank" in shown
@@ -82,7 +83,7 @@ def test_all_runs_are_cancelled_at_once(alice_client: Client, charlie_client: Cl
         ({"values_0": "", "values_1": ""}, "Choose a setting"),
         ({"values_0": "1e-4..x"}, "is no number"),
         ({"values_0": ",".join(str(n) for n in range(1, 40))}, "at most 32"),
-        ({"values_0": "5"}, "less than or equal to 1"),
+        ({"values_0": "5"}, "it must be 1 or less"),
     ],
 )
 def test_bad_sweeps_start_nothing_and_say_why(

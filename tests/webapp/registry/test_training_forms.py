@@ -168,3 +168,38 @@ def test_preferences_and_rewards_end_in_the_registry(
     offered = [value for value, _ in planning.offered_models(workspace)]
     assert str(made["preference"].pk) in offered
     assert str(made["reward"].pk) not in offered
+
+
+@pytest.mark.parametrize("kind", list(services.SPECS))
+def test_enter_in_a_field_starts_the_run_and_nothing_else(
+    alice_client: Client, tiny: Model, conversations: DatasetVersion, kind: str
+) -> None:
+    """A browser presses the first button of a form; neither a preset of size nor the sweep may be that one."""
+    shown = text(alice_client.get(f"{HERE}/new/{kind}/"))
+    form = shown[shown.index('id="training-form"') :]
+    first = form[form.index("<button") : form.index("</button>", form.index("<button"))]
+    assert "formaction" not in first
+    assert "name=" not in first
+    assert first.endswith(">Start")
+
+
+def test_the_size_that_the_form_stands_at_is_marked(alice_client: Client, tiny: Model, conversations: DatasetVersion) -> None:
+    shown = text(alice_client.get(f"{HERE}/new/pretrain/"))
+    marked = [
+        part.partition("</button>")[0]
+        for part in shown.split("<button")
+        if 'name="apply"' in part and 'aria-pressed="true"' in part
+    ]
+    assert len(marked) == 1
+    assert "Tiny" in marked[0]
+
+
+def test_complaints_about_settings_are_in_the_readers_language(
+    alice_client: Client, tiny: Model, conversations: DatasetVersion
+) -> None:
+    alice_client.cookies["shuyuan_language"] = "zh-hans"
+    posted = {"datasets": conversations.pk, "base_model": tiny.pk, "name": "X", "advanced": "1", "held_out_fraction": "7"}
+    answer = alice_client.post(f"{HERE}/new/sft/", posted)
+    assert answer.status_code == 422
+    assert "Input should be" not in text(answer)
+    assert "0.5" in text(answer)

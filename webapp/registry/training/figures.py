@@ -17,6 +17,8 @@ FIGURES = (
 )  # fmt: skip
 AXES = ("step", "tokens", "time")
 WITH_HELD_OUT = {"loss", "accuracy", "margin", "reward"}
+SHARES = {"accuracy", "mfu", "even_groups"}
+"""Drawn as percent."""
 
 
 def series_of(jobs: Iterable[Job], names: list[str], axis: str = "step") -> dict[tuple[int, str], Series]:
@@ -69,12 +71,18 @@ def run_figure(job: Job, name: str, axis: str = "step") -> dict[str, Any]:
     if (job.pk, name) in found:
         traces.append(charts.line(_label(name), *found[job.pk, name]))
     held = f"held_out_{name}"
-    if (job.pk, held) in found:
+    if (job.pk, held) in found and (job.kind, name) != ("grpo", "loss"):  # nothing is held out there but rewards
         held_out = charts.line(_label(held), *found[job.pk, held], colour=1)
         traces.append({**held_out, "mode": "lines+markers", "marker": {"size": 7}})
         if name == "loss" and len(found[job.pk, held][1]) > 2:
             traces.append(_lowest(*found[job.pk, held]))
-    return charts.figure(traces, x=axis_label(axis))
+    return charts.figure(traces, x=axis_label(axis), yaxis=_upright(name))
+
+
+def _upright(name: str, title: str = "") -> dict[str, Any]:
+    """The axis of the values, shares in percent."""
+    axis: dict[str, Any] = {"title": {"text": title}, "automargin": True}
+    return {**axis, "tickformat": ".0~%"} if name in SHARES else axis
 
 
 def _lowest(places: list[float], values: list[float]) -> dict[str, Any]:
@@ -97,7 +105,7 @@ def comparison_figure(jobs: list[Job], name: str, axis: str = "step") -> dict[st
             trace["line"] = {**trace["line"], "dash": "dot"}
             traces.append({**trace, "showlegend": (job.pk, name) not in found})
     title = gettext("%(name)s (dotted: held out)") % {"name": _label(name)} if name in WITH_HELD_OUT else _label(name)
-    return charts.figure(traces, x=axis_label(axis), y=title)
+    return charts.figure(traces, x=axis_label(axis), yaxis=_upright(name, title))
 
 
 def _label(name: str) -> str:

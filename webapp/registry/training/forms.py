@@ -26,6 +26,7 @@ from webapp.registry.training.spec_fields import (
     SpecField,
     flattened,
     form_groups,
+    label_of,
     mark_errors,
     own_field,
     read_form,
@@ -108,7 +109,8 @@ class TrainingForm:
         self.method = given.get("method") or "auto"
         self.tunes = kind in TUNING
         self.choices = visible_choices(self.spec, kind, given)
-        self.presets = offered(given, self.tokenizer.vocabulary or 1024) if self.tokenizer else []
+        now = {item.path: item.value for group in self.groups for item in group.fields}
+        self.presets = offered(now, self.tokenizer.vocabulary or 1024) if self.tokenizer else []
         self.vocabulary = given.get("vocabulary") or "1024"
         self.name = given.get("name") or free_name(workspace, self._name())
 
@@ -184,7 +186,7 @@ class TrainingForm:
             if name in VISIBLE[self.kind]:
                 self.field_errors[name] = reason
             else:
-                self.errors.append(text)
+                self.errors.append(f"{label_of(name)}: {reason}" if name else reason)
 
     @property
     def opens_advanced(self) -> bool:

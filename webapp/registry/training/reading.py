@@ -70,8 +70,9 @@ def _rate(curves: dict[str, Curve]) -> float | None:
     return max((value for _, value in curves["learning_rate"]), default=None)
 
 
-def _other_rate(curves: dict[str, Curve], factor: float) -> dict[str, str]:
-    rate = _rate(curves)
+def _other_rate(curves: dict[str, Curve], factor: float, refused: float | None = None) -> dict[str, str]:
+    """`refused`: the rate that the program complained of, where no step was made with one."""
+    rate = _rate(curves) or refused
     return {} if rate is None else {"optimisation.learning_rate": f"{min(1.0, rate * factor):.2g}"}
 
 
@@ -80,7 +81,8 @@ def _exploded(job: Job, curves: dict[str, Curve]) -> Hint | None:
     if job.error_code != "train.loss_not_finite":
         return None
     text = gettext("The loss became infinite: the steps were far too large. Try a learning rate ten times smaller.")
-    return Hint("exploded", "warning", text, _other_rate(curves, 0.1))
+    rate = str(job.error_params.get("rate", ""))
+    return Hint("exploded", "warning", text, _other_rate(curves, 0.1, float(rate) if rate else None))
 
 
 def _rising(job: Job, curves: dict[str, Curve]) -> Hint | None:
@@ -170,6 +172,8 @@ def _unfinished(job: Job, curves: dict[str, Curve]) -> Hint | None:
 def _unwatched(job: Job, curves: dict[str, Curve]) -> Hint | None:
     if curves["held_out_loss"] or not curves["loss"] or "held_out_fraction" not in job.spec:
         return None
+    if job.state != State.DONE and len(curves["loss"]) < LOOKS:
+        return None  # it may not have come to its first look
     if float(job.spec["held_out_fraction"]) > 0:
         text = gettext(
             "Too few examples to hold some out, so nothing tells learning from memorising: from 20 on some are kept aside."

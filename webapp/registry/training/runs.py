@@ -18,8 +18,12 @@ RUN_KINDS = ("sft", "preference", "reward", "grpo", "pretrain", "tokenizer")
 WRITTEN_FOR_OTHERS = {"pretrain": "pt", "sft": "sft", "preference": "dpo", "reward": "rm"}
 """Kinds that LLaMA-Factory has, with its name for their stage."""
 COMPARED = 8
+WITHOUT_MEANING = {"final_loss", "held_out_loss", "first_held_out_loss", "best_step"}
+"""Of reinforcement, whose loss is about zero by construction."""
 SAMPLE_LIMIT = 400
 HIDDEN_SETTINGS = {"versions", "datasets", "models", "sample_prompts"}
+TOLD_ABOVE = {"name", "total_steps"}
+"""Not among the settings that are compared: the table has them in its head and among the outcomes."""
 INPUT_SETTINGS = {"name", "base_model", "tokenizer", "datasets"}
 
 
@@ -33,7 +37,9 @@ def workspace_runs(workspace: Workspace, kind: str = "", tag: str = "") -> Query
 
     if tag:
         runs = runs.filter(note__tags__contains=f",{tag},")
-    return runs.select_related("created_by", "note").annotate(loss=last("loss"), held_out_loss=last("held_out_loss"))
+    return runs.select_related("created_by", "note").annotate(
+        loss=last("loss"), held_out_loss=last("held_out_loss"), held_out_reward=last("held_out_reward")
+    )
 
 
 def access_runs(workspace: Workspace, numbers: list[int]) -> list[Job]:
@@ -73,11 +79,14 @@ def run_context(job: Job) -> dict[str, Any]:
         "left_out": _latest(samples["dropped"], "reason"),
         "run_warnings": _latest(samples["warning"], "code"),
         "dataset_facts": samples["dataset"][-1] if samples["dataset"] else {},
-        "figures": {key: value for key, value in result.items() if isinstance(value, int | float)},
+        "figures": {
+            key: value
+            for key, value in result.items()
+            if isinstance(value, int | float) and not (job.kind == "grpo" and key in WITHOUT_MEANING)
+        },
         "settings": settings_table(job),
         "memory": memory_table(job, measured),
-        "run_charts": charts_of(job.kind),
-        "draws": job.kind != "tokenizer" and (job.finished_at is None or MetricPoint.objects.filter(job=job).exists()),
+        **charts_shown(job),
         "advice": advice(job),
         "note": RunNote.objects.filter(job=job).first(),
         "others": comparable(job),
@@ -114,9 +123,19 @@ def charts_of(kind: str) -> dict[str, Any]:
     return {"main": names[0], "small": names[1:]}
 
 
+def charts_shown(job: Job) -> dict[str, Any]:
+    """For `training/_run.html`: a run that goes on has all charts of its kind; one that ended, those that it has points for."""
+    charts = charts_of(job.kind)
+    if job.finished_at is None:
+        return {"draws": job.kind != "tokenizer", "run_charts": charts}
+    there = set(MetricPoint.objects.filter(job=job).values_list("name", flat=True).distinct())
+    charts["small"] = [(name, title) for name, title in charts["small"] if name in there]
+    return {"draws": job.kind != "tokenizer" and bool(there), "run_charts": charts}
+
+
 def comparable(job: Job) -> list[Job]:
     """The newest other runs of its kind, to lay over it."""
-    others = Job.objects.filter(workspace=job.workspace_id, kind=job.kind).exclude(pk=job.pk)
+    others = Job.objects.filter(workspace=job.workspace_id, kind=job.kind, started_at__isnull=False).exclude(pk=job.pk)
     return list(others.order_by("-pk")[:20])
 
 
@@ -178,6 +197,8 @@ def shown(value: Any) -> Any:
         return gettext("yes") if value else gettext("no")
     if isinstance(value, str):
         return gettext(CHOICES[value]) if value in CHOICES else value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 1e9 else f"{value:.6g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -196,7 +217,7 @@ def settings_difference(jobs: list[Job]) -> list[tuple[str, list[Any], bool]]:
     names = _input_names(jobs)
     columns = [settings_of(job) for job in jobs]
     rows = []
-    for path in dict.fromkeys(path for column in columns for path in column):
+    for path in dict.fromkeys(path for column in columns for path in column if path not in TOLD_ABOVE):
         values = [shown(names.get((path, str(column.get(path))), column.get(path))) for column in columns]
         rows.append((label_of(path), values, any(value != values[0] for value in values)))
     return sorted(rows, key=lambda row: not row[2])

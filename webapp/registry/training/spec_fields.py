@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from webapp.core.library_words import explain
 from webapp.registry.training.wording import CHOICES, GROUPS, HELP, LABELS
 from workers.spec.base import Spec
 
@@ -166,10 +167,11 @@ def mark_errors(groups: list[Group], error: ValidationError) -> list[str]:
     left = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         path = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+        reason = explain(problem["msg"]) or problem["msg"]
         if path in fields:
-            fields[path].error = problem["msg"]
+            fields[path].error = reason
         else:
-            left.append(f"{path}: {problem['msg']}")
+            left.append(f"{path}: {reason}")
     return left
 
 

@@ -160,7 +160,7 @@ def _free(workspace: Workspace, wanted: str) -> str:
 
 
 def _word(path: str, value: Any) -> str:
-    return f"{path.rpartition('.')[2]}={value}"
+    return f"{label_of(path)} {_figure(value)}"
 
 
 def _shown(axes: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -271,17 +271,19 @@ def parallel_figure(found: Table, outcome: str) -> dict[str, Any]:
     axis: dict[str, Any] = {
         "tickvals": list(range(len(names))),
         "ticktext": names,
-        "range": [-0.25, len(names) - 0.65],
+        "range": [-0.3, len(names) - 0.95],
         "gridwidth": 2,
         "zeroline": False,
         "fixedrange": True,
     }
     side: dict[str, Any] = {"visible": False, "range": [-0.08, 1.08], "fixedrange": True}
     marks = [mark for number, column in enumerate(columns) for mark in _marks(number, column, places[number])]
-    return charts.figure(traces, xaxis=axis, yaxis=side, annotations=marks, showlegend=False, hovermode="closest")
+    return charts.figure(traces, xaxis=axis, yaxis=side, annotations=marks, showlegend=False, hovermode="closest", margin=ROOM)
 
 
 MOST_MARKS = 6
+ROOM = {"l": 16, "r": 64, "t": 16, "b": 40}
+"""Pixels around parallel axes: the figures of the last one stand to the right of it."""
 
 
 def _marks(axis: int, column: Sequence[Any], places: Sequence[float]) -> list[dict[str, Any]]:

@@ -94,10 +94,13 @@ def scaling_figure(found: list[Pace]) -> dict[str, Any]:
     for number, (name, points) in enumerate(efficiencies(found).items()):
         counts, shares = [float(count) for count, _ in points], [round(share, 4) for _, share in points]
         traces.append({**charts.line(name, counts, shares, colour=number), "mode": "lines+markers", "marker": {"size": 8}})
+    counts = sorted({count for points in efficiencies(found).values() for count, _ in points})
     layout: dict[str, Any] = {
-        "yaxis": {"title": {"text": gettext("efficiency")}, "tickformat": ".0%", "rangemode": "tozero", "automargin": True}
+        "xaxis": {"title": {"text": gettext("processes")}, "tickvals": counts, "automargin": True},
+        "showlegend": True,
+        "yaxis": {"title": {"text": gettext("efficiency")}, "tickformat": ".0%", "rangemode": "tozero", "automargin": True},
     }
-    return charts.figure(traces, x=gettext("processes"), **layout)
+    return charts.figure(traces, **layout)
 
 
 FIGURES = {"speed": speed_figure, "scaling": scaling_figure}

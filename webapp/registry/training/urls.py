@@ -24,6 +24,7 @@ urlpatterns = [
     path("runs/<int:job_id>/recipe/", recipe_views.recipe_write, name="training_recipe_file"),
     path("runs/<int:job_id>/note/", views.run_note, name="training_note"),
     path("runs/<int:job_id>/lighter/", views.run_lighter, name="training_lighter"),
+    path("runs/<int:job_id>/advice/", views.run_advice, name="training_advice"),
     path("runs/<int:job_id>/hardest/", views.run_hardest, name="training_hardest"),
     path("runs/<int:job_id>/reading/", views.run_reading, name="training_reading"),
     path("runs/<int:job_id>/examples/", views.run_examples, name="training_examples"),

@@ -167,6 +167,15 @@ def run_reading(request: HttpRequest, workspace: Workspace, job_id: int) -> Http
 
 @require_safe
 @workspace_page()
+def run_advice(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+    """The way on after running out of memory, for those who watched it happen."""
+    job = find_run(request, workspace, job_id)
+    context = {"workspace": workspace, "job": job, "advice": lighter.advice(job)}
+    return render(request, "training/_advice.html", {**context, "may_act": may(asker(request), workspace, Role.MANAGER)})
+
+
+@require_safe
+@workspace_page()
 def run_hardest(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
     """The held-out examples with the highest loss, once the run has ended."""
     job = find_run(request, workspace, job_id)
