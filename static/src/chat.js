@@ -326,7 +326,9 @@ class Chat {
   async create() {
     const { deployment } = this.host.dataset;
     const { system_prompt: systemPrompt, ...settings } = this.parameters;
-    const made = await api(this.host.dataset.createUrl, { method: "POST", json: { deployment: deployment ? Number(deployment) : null, settings, system_prompt: systemPrompt } });
+    const again = this.created ?? false; // an answer was lost: the server may have made it
+    this.created = true;
+    const made = await api(this.host.dataset.createUrl, { method: "POST", json: { deployment: deployment ? Number(deployment) : null, settings, system_prompt: systemPrompt, again } });
     store.remove(this.draftKey);
     this.id = String(made.id);
     this.host.dataset.conversation = this.id;

@@ -62,6 +62,8 @@ class ConversationIn(Schema):
     title: str = ""
     system_prompt: str = ""
     settings: ChatSettings = Field(default_factory=ChatSettings)
+    again: bool = False
+    """The answer to an earlier request was lost: what that one made is taken, where it is still empty."""
 
 
 class ConversationChange(Schema):
@@ -157,6 +159,7 @@ def create_conversation(request: HttpRequest, slug: str, body: ConversationIn) -
         title=body.title,
         system_prompt=body.system_prompt,
         settings=body.settings,
+        again=body.again,
     )
     return Status(201, made)
 

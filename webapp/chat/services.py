@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 MAXIMUM_CHARACTERS = 100_000
 TITLE_CHARACTERS = 60
 CALL_AGAIN = timedelta(seconds=5)
+LOST_ANSWER = timedelta(minutes=5)
+"""So long a page may go on asking for a conversation whose making it never heard of."""
 REASONS = ["incorrect", "incomplete", "irrelevant", "style", "language", "unsafe"]
 
 
@@ -34,9 +36,13 @@ def create_conversation(
     title: str = "",
     system_prompt: str = "",
     settings: ChatSettings | None = None,
+    again: bool = False,
 ) -> Conversation:
+    """`again`: a repeat after a lost answer; it finds the conversation that the first request made, while that is empty."""
     place = access_workspace(user, workspace)
     deployment = _deployment_of(place.pk, deployment_id) if deployment_id else default_deployment(user, place.pk)
+    if again and (made := _made_just_now(place.pk, user, deployment)):
+        return made
     return Conversation.objects.create(
         workspace=place,
         user=user,
@@ -45,6 +51,11 @@ def create_conversation(
         system_prompt=system_prompt[:MAXIMUM_CHARACTERS],
         settings=(settings or ChatSettings()).body(),
     )
+
+
+def _made_just_now(workspace_id: int, user: User, deployment: Deployment | None) -> Conversation | None:
+    empty = Conversation.objects.filter(workspace=workspace_id, user=user, deployment=deployment, title="", turns=None)
+    return empty.filter(created_at__gt=timezone.now() - LOST_ANSWER).order_by("-pk").first()
 
 
 def default_deployment(user: User, workspace_id: int) -> Deployment | None:

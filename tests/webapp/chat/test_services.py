@@ -88,6 +88,15 @@ def test_without_a_deployment_the_way_is_told(alice: User, workspace: Workspace)
         services.send_message(user=alice, conversation_id=conversation.pk, content="hello")
 
 
+def test_a_repeat_after_a_lost_answer_leaves_no_empty_conversation(alice: User, bob: User, workspace: Workspace) -> None:
+    first = services.create_conversation(user=alice, workspace=workspace.slug)
+    assert services.create_conversation(user=alice, workspace=workspace.slug, again=True) == first
+    assert services.create_conversation(user=alice, workspace=workspace.slug) != first
+    Turn.objects.create(conversation=first, role="user", content="hello")
+    assert services.create_conversation(user=alice, workspace=workspace.slug, again=True) != first
+    assert services.create_conversation(user=bob, workspace=workspace.slug, again=True).user == bob
+
+
 def test_default_deployment_is_the_one_talked_to_last(
     alice: User, workspace: Workspace, ready: Deployment, deploy: object
 ) -> None:
