@@ -18,7 +18,7 @@ from workers.starter.shop import LANGUAGES, SHOP, World
 
 HELD_OUT_ONE_IN = 6
 FEW_ENTITIES = {"day", "method"}
-TELL_STOCK = {"stock", "introduction"}
+TELL_STOCK = {"stock", "introduction", "shelf"}
 """Intents with one answer for what is in stock and another for what is not."""
 OPENINGS = {"zh": ("", "", "你好,"), "en": ("", "", "Hi! ", "Hello. ")}
 QUESTION_OPENINGS = {"zh": ("请问", "麻烦问一下,"), "en": ("Excuse me. ", "Good morning. ")}

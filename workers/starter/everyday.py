@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from workers.starter import intents, more_intents
 from workers.starter.dialogues import Pair, draw_pair
 from workers.starter.general import FAREWELL, GENERAL, GREETING
-from workers.starter.intents import Intent, Wording
+from workers.starter.intents import Intent, Wording, only
 from workers.starter.shop import LANGUAGES, World
 
 DROPPED = "?？。."
@@ -228,9 +228,66 @@ TWO_CITIES = Intent(
     ),
 )
 
+
+def _note(name: str, slots: tuple[str, ...], zh: tuple[str, ...], noted_zh: str, en: tuple[str, ...], noted_en: str) -> Intent:
+    return Intent(name, slots, Wording(zh, only(noted_zh), {}), Wording(en, only(noted_en), {}))
+
+
+NOTES = (
+    _note(
+        "tag",
+        ("product",),
+        ("念一下{product}的标签。", "{product}的标签上写着什么?", "{product}的标签。"),
+        "标签:{product},{price}元。",
+        ("Read the label of the {product}.", "What is on the label of the {product}?", "The label of the {product}."),
+        "Label: {product}, {price} yuan.",
+    ),
+    _note(
+        "repair_card",
+        ("product",),
+        ("念一下{product}的保修卡。", "{product}的保修卡上写着什么?", "{product}的保修卡。"),
+        "保修卡:{product},{months}个月。",
+        ("Read the card of the {product}.", "What is on the card of the {product}?", "The card of the {product}."),
+        "Card: {product}, {months} months.",
+    ),
+    _note(
+        "route",
+        ("city",),
+        ("念一下{city}的路线。", "{city}的路线上写着什么?", "{city}的路线。"),
+        "路线:{city},{days}天。",
+        ("Read the route of {city}.", "What is on the route of {city}?", "The route of {city}."),
+        "Route: {city}, {days} days.",
+    ),
+    _note(
+        "painted",
+        ("product", "colour"),
+        ("画一个{colour}的{product}。", "把{product}画成{colour}。", "{product}要画{colour}的。"),
+        "画好了,{product}是{colour}。",
+        ("Paint the {product} {colour}.", "Draw a {colour} {product}.", "Make the {product} {colour} in the picture."),
+        "Painted: {product}, {colour}.",
+    ),
+)
+"""Single facts and pairs read out. A thing, city or colour whose combination is held out is so found in some answer: where it
+never was, the model learnt that it is never said, and answered with another one."""
+
+SHELF = Intent(
+    "shelf",
+    ("product",),
+    Wording(
+        ("看一下放{product}的货架。", "{product}的货架上写着什么?", "{product}的货架。"),
+        {"yes": "货架:{product},有。", "no": "货架:{product},再等{restock}天。"},
+        {},
+    ),
+    Wording(
+        ("Look at the shelf of the {product}.", "What is on the shelf of the {product}?", "The shelf of the {product}."),
+        {"yes": "Shelf: {product}, there.", "no": "Shelf: {product}, in {restock} days."},
+        {},
+    ),
+)
+
 UNDRESSED = {GREETING.name, FAREWELL.name}
 """Who only greets or thanks says nothing else: no greeting before, no thanks after."""
-FACTS = (INTRODUCTION, TWO_PRICES, TWO_CITIES)
+FACTS = (INTRODUCTION, TWO_PRICES, TWO_CITIES, SHELF, *NOTES)
 
 
 def _drawn(count: int, among: tuple[Intent, ...], world: World, rng: random.Random) -> list[Pair]:

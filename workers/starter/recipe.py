@@ -42,18 +42,18 @@ class Recipe:
     first_tokens: int = 200_000
     exercises: int = 20_000
     exercise_epochs: float = 1.2
-    pretrain_tokens: int = 1_400_000
+    pretrain_tokens: int = 1_800_000
     sft_shop: int = 5_000
     sft_reworded: int = 2_000
-    sft_facts: int = 1_600
+    sft_facts: int = 3_600
     sft_general: int = 1_000
     sft_tools: int = 3_600
-    sft_epochs: float = 2.0
+    sft_epochs: float = 1.8
     rate: float = 2e-3
     sft_rate: float = 1e-3
     tokens_per_step: int = 1024
     examined: int = 240
-    processes: int = 1
+    processes: int = 2
 
     def with_seed(self, seed: int) -> "Recipe":
         return replace(self, seed=seed)

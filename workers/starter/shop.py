@@ -194,9 +194,27 @@ def _more_cities() -> tuple[City, ...]:
     return tuple(City(Name(zh, en), days) for zh, en, days in rows)
 
 
-TAUGHT = replace(SHOP, cities=SHOP.cities + _more_cities())
-"""What the starter reads and learns from: more cities than demo and exams name, so that it learns to repeat a city's name and
-does not just know the few that it may say."""
+def _more_colours() -> tuple[Name, ...]:
+    rows = (
+        ("紫色", "purple"),
+        ("粉色", "pink"),
+        ("橙色", "orange"),
+        ("金色", "gold"),
+        ("银色", "silver"),
+        ("青色", "cyan"),
+        ("米色", "beige"),
+        ("蓝绿色", "teal"),
+        ("深红色", "dark red"),
+        ("深蓝色", "dark blue"),
+        ("浅灰色", "light grey"),
+        ("浅绿色", "light green"),
+    )
+    return tuple(Name(zh, en) for zh, en in rows)
+
+
+TAUGHT = replace(SHOP, cities=SHOP.cities + _more_cities(), colours=SHOP.colours + _more_colours())
+"""What the starter reads and learns from: more cities and colours than demo and exams name, so that it learns to repeat a name
+and does not just know the few that it may say."""
 SHOP_NAME = Name("书院小店", "Shuyuan Shop")
 FREE_SHIPPING_FROM = 99
 SHIPPING_FEE = 8

@@ -111,6 +111,7 @@ def test_the_same_recipe_makes_the_same_mix(mix: list[Record]) -> None:
 
 def test_the_shop_that_is_taught_holds_the_shop_of_the_exams() -> None:
     assert set(SHOP.cities) < set(TAUGHT.cities)
+    assert set(SHOP.colours) < set(TAUGHT.colours)
     assert SHOP.products == TAUGHT.products
 
 
