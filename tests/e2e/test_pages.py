@@ -93,7 +93,7 @@ NAMES = set(
         read write inference createkey pickle Bearer The best answer
         ZIP Parquet datasets MOSS Guanaco LabelLLM COCO Pascal VOC YOLO labelme WanJuan ASR RTX
         PDF DOCX HTML Unicode NFC NFKC MinHash IDF
-        LLaMA Factory XTuner
+        LLaMA Factory XTuner DeepSpeed
         txt md ndjson tab safetensors LlamaForCausalLM McNemar URL Ctrl Enter Esc bearer ModelScope Ollama vLLM Redis Celery
         """,
     )

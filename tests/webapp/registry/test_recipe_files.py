@@ -15,6 +15,7 @@ from webapp.datasets.models import DatasetVersion
 from webapp.jobs.models import Job
 from webapp.registry.models import Model
 from webapp.registry.training.recipe_files import LARGEST, read_recipe
+from webapp.registry.training.recipe_sharing import llamafactory_file
 
 pytestmark = pytest.mark.django_db
 HERE = "/w/academy/training"
@@ -146,6 +147,7 @@ def test_an_xtuner_config_is_read_and_not_run(tmp_path: Path) -> None:
         "",
         "just words",
         "- a\n- list",
+        '{"zero_optimization": 3}',
         "a: &a [1]\nstage: *a",
         "stage: !!python/object/apply:os.system ['touch x']",
         "[" * 5000,
@@ -230,3 +232,93 @@ def test_a_run_is_written_for_llamafactory_and_read_again(
     body = {"text": "stage: sft"}
     url = "/api/v1/workspaces/academy/training/recipes/read"
     assert charlie_client.post(url, body, content_type="application/json").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("ds_z0_config.json", {"parallel.shard": "none"}),
+        ("examples/deepspeed/ds_z2_config.json", {"parallel.shard": "zero2"}),
+        ("examples/deepspeed/ds_z3_config.json", {"parallel.shard": "zero3"}),
+        ("ds_z3_offload_config.json", {"parallel.shard": "zero3", "optimisation.offload_optimizer": "on"}),
+        ("deepspeed_zero1", {"parallel.shard": "zero2"}),
+        ("{zero_optimization: {stage: 3}, bf16: {enabled: true}}",
+         {"parallel.shard": "zero3", "optimisation.precision": "bfloat16"}),
+    ],
+)  # fmt: skip
+def test_deepspeed_in_a_yaml_becomes_our_sharing(name: str, wanted: dict[str, Any]) -> None:
+    recipe = read_recipe(f"stage: sft\ndeepspeed: {name}")
+    assert wanted.items() <= recipe.settings.items()
+    shares = wanted["parallel.shard"] != "none"
+    assert ("FSDP2" in "\n".join(recipe.told())) == shares
+    assert ("number of your GPUs" in "\n".join(recipe.told())) == shares
+
+
+@pytest.mark.parametrize(("line", "told"), [("quantization_bit: 4", "weights in 4 bits"), ("optim: adafactor", "adamw only")])
+def test_what_cannot_be_shared_out_here_is_told(line: str, told: str) -> None:
+    recipe = read_recipe(f"stage: sft\ndeepspeed: ds_z3_config.json\n{line}")
+    assert "parallel.shard" not in recipe.settings
+    assert told in "\n".join(recipe.told())
+
+
+DEEPSPEED = """{"train_batch_size": "auto", "train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": 2,
+"gradient_clipping": 0.5, "bf16": {"enabled": true}, "fp16": {"enabled": "auto"}, "steps_per_print": 10, "sparse_attention": 1,
+"optimizer": {"type": "AdamW", "params": {"lr": 2e-5, "weight_decay": "auto"}},
+"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "nvme"},
+"overlap_comm": true}}"""
+
+
+def test_a_deepspeed_config_fills_the_form_it_is_given_to(
+    alice_client: Client, charlie_client: Client, tiny: Model, conversations: DatasetVersion, workspace: Workspace
+) -> None:
+    recipe = read_recipe(DEEPSPEED, "pretrain")
+    assert (recipe.program, recipe.kind) == ("DeepSpeed", "pretrain")
+    assert recipe.settings == {
+        "parallel.shard": "zero3",
+        "optimisation.offload_optimizer": "on",
+        "optimisation.precision": "bfloat16",
+        "optimisation.clip_norm": 0.5,
+        "optimisation.learning_rate": 2e-5,
+    }
+    told = "\n".join(recipe.told())
+    for part in ("8 examples a step", "offload_param: nvme", "sparse_attention: 1", "FSDP2"):
+        assert part in told
+    for part in ("steps_per_print", "overlap_comm", "fp16"):
+        assert part not in told
+    shown = text(alice_client.post(f"{HERE}/new/preference/recipe/", {"text": DEEPSPEED}))
+    assert f'action="{HERE}/new/preference/"' in shown
+    assert "Filled in from a file for DeepSpeed" in shown
+    assert '<option value="zero3" selected>' in shown
+    body = {"text": DEEPSPEED, "kind": "reward"}
+    url = "/api/v1/workspaces/academy/training/recipes/read"
+    read = alice_client.post(url, body, content_type="application/json").json()
+    assert (read["kind"], read["settings"]["parallel"]) == ("reward", {"shard": "zero3"})
+    assert charlie_client.post(url, body, content_type="application/json").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"zero_optimization": {"stage": "x"}, "bf16": 1}',
+        '{"zero_optimization": {"stage": 1e999, "offload_optimizer": []}, "optimizer": "no"}',
+        '{"zero_optimization": {"stage": 7, "offload_optimizer": {"device": []}}}',
+    ],
+)
+def test_odd_values_of_deepspeed_are_left_out_and_named(config: str) -> None:
+    recipe = read_recipe(config)
+    assert not recipe.settings
+    assert "zero_optimization.stage" in "\n".join(recipe.told())
+
+
+def test_sharing_out_goes_to_llamafactory_and_back(workspace: Workspace, tiny: Model, conversations: DatasetVersion) -> None:
+    settings = {
+        "parallel": {"processes": 2, "shard": "zero2"},
+        "saving": {"early_stop": 3, "keep_best": True},
+        "instruction": "a: b\nc",
+    }
+    written = llamafactory_file(make_run(workspace, tiny, conversations, spec=settings))
+    assert read_recipe(written).settings["parallel.shard"] == "zero2"
+    assert read_recipe(written).settings["saving.keep_best"] is True
+    comment = [line for line in written.splitlines() if line.startswith("#")]
+    for line in ("# - saving.early_stop: 3", "# - parallel.processes: 2", "# - instruction: a: b, c"):
+        assert line in comment

@@ -1,10 +1,9 @@
-"""Settings from files of other programs: LLaMA-Factory's YAML and XTuner's Python configs, which are read and never run.
+"""Settings from files of other programs: LLaMA-Factory's YAML, DeepSpeed's JSON, XTuner's Python configs (read, never run).
 
 What has a counterpart here fills the form; everything else is told by name. Sources of the names: the `hparams` of
 LLaMA-Factory 0.9 and the configs of XTuner 0.2.
 """
 
-import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import yaml
 from django.utils.translation import gettext_noop as noop
 
 from webapp.core.errors import UserError, translate
+from webapp.registry.training import deepspeed_reading, xtuner_reading
 
 LARGEST = 100_000
 MOST_NOTES = 60
@@ -30,6 +30,10 @@ OPTIMISERS = {
     "adamw_bnb_8bit": "adamw_8bit",
     "paged_adamw_8bit": "adamw_8bit",
     "adafactor": "adafactor",
+    "AdamW8bit": "adamw_8bit",
+    "PagedAdamW8bit": "adamw_8bit",
+    "PagedAdamW32bit": "adamw",
+    "Adafactor": "adafactor",
 }
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant", "constant_with_warmup": "constant"}
 NUMBERS: dict[str, tuple[str, type]] = {
@@ -73,9 +77,13 @@ REASONS = {
     "max_samples": noop("“max_samples: {value}” was left out: make a smaller version of the dataset instead."),
     "trust_remote_code": noop("“trust_remote_code” was left out: code from model folders is never run."),
     "flash_attn": noop("“flash_attn: {value}” was left out: the fastest attention is chosen for the machine."),
-    "deepspeed": noop("“{value}” became sharing out by FSDP2, which does what DeepSpeed's stages do."),
     "ref_model": noop("“ref_model” was left out: the reference is the model before its first step."),
 }
+SHARED_OUT = noop(
+    "“{value}” became sharing out by FSDP2, which does what DeepSpeed's stages do; set “processes” to the number of your GPUs."
+)
+FOUR_BITS_NOT_SHARED = noop("“{value}” was left out: weights in 4 bits cannot be shared out; choose LoRA to share them.")
+ADAMW_ONLY = noop("“{value}” was left out: weights that are shared out are learnt with adamw only; choose it to share them.")
 OTHER_KIND = noop("“{name}: {value}” does not go with this kind of run and was left out.")
 NOT_A_NUMBER = noop("“{name}: {value}” is no number that can be used and was left out.")
 STEP_IN_EXAMPLES = noop(
@@ -101,21 +109,21 @@ class RecipeFile:
 
     def note(self, text: str, **values: Any) -> None:
         if len(self.notes) < MOST_NOTES:
-            self.notes.append((text, {key: _short(value) for key, value in values.items()}))
+            self.notes.append((text, {key: short(value) for key, value in values.items()}))
 
     def told(self) -> list[str]:
         return [translate(text, values) for text, values in self.notes]
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     if isinstance(value, Mapping | list):
         return "…"
     text = "".join(character for character in str(value) if character.isprintable())
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
-def read_recipe(text: str) -> RecipeFile:
-    """UserError when it is neither of the two."""
+def read_recipe(text: str, kind: str = "sft") -> RecipeFile:
+    """UserError when it is none of them. `kind` of run: for a file that says nothing about it (DeepSpeed's)."""
     if len(text) > LARGEST:
         raise UserError(
             "recipe.too_long",
@@ -125,13 +133,13 @@ def read_recipe(text: str) -> RecipeFile:
         )
     values = _yaml(text)
     if values is not None:
-        return _from_llamafactory(values)
-    values = _assignments(text)
-    if values:
+        return _from_deepspeed(values, kind) if deepspeed_reading.is_config(values) else _from_llamafactory(values)
+    values = xtuner_reading.assignments(text)
+    if xtuner_reading.is_config(values):
         return _from_xtuner(values)
     raise UserError(
         "recipe.not_understood",
-        "This is neither a LLaMA-Factory file (YAML with a “stage”) nor an XTuner config; choose another file.",
+        "This is neither a LLaMA-Factory file (YAML with a “stage”) nor a config of XTuner or DeepSpeed; choose another file.",
         status=422,
     )
 
@@ -146,38 +154,16 @@ class _Plain(yaml.SafeLoader):
 
 
 def _yaml(text: str) -> dict[str, Any] | None:
-    """The settings of LLaMA-Factory, or None when this is something else."""
+    """The settings of LLaMA-Factory or DeepSpeed, or None when this is something else."""
     try:
         found = _Plain(text).get_single_data()
     except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         return None
     known = {"stage", "model_name_or_path", "finetuning_type"}
-    return {str(key): value for key, value in found.items()} if isinstance(found, dict) and known & set(map(str, found)) else None
-
-
-def _assignments(text: str) -> dict[str, Any]:
-    """Plain values that are assigned at the top of a Python file, and the arguments of LoRA and 4-bit settings below."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
-    found: dict[str, Any] = {}
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-            value = statement.value
-            found[statement.targets[0].id] = value.id if isinstance(value, ast.Name) else _literal(value)
-    inner = {"r", "lora_alpha", "lora_dropout", "load_in_4bit", "use_dora", "use_rslora"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg in inner:
-            found.setdefault(f"lora.{node.arg}", _literal(node.value))
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+    if not isinstance(found, dict):
         return None
+    values = {str(key): value for key, value in found.items()}
+    return values if known & set(values) or deepspeed_reading.is_config(values) else None
 
 
 # LLaMA-Factory
@@ -191,7 +177,7 @@ def _from_llamafactory(values: dict[str, Any]) -> RecipeFile:
             "The stage “{stage}” has no counterpart here; there are {known}, and reinforcement by verifiable rewards as a form "
             "of its own.",
             status=422,
-            stage=_short(stage),
+            stage=short(stage),
             known=", ".join(STAGES),
         )
     recipe = RecipeFile("LLaMA-Factory", STAGES[stage])
@@ -234,7 +220,7 @@ def _method(recipe: RecipeFile, values: Mapping[str, Any]) -> None:
     targets = values.get("lora_target", "all")
     if targets != "all":
         names = targets if isinstance(targets, list) else str(targets).split(",")
-        recipe.settings["lora.targets"] = [_short(name).strip() for name in names if str(name).strip()]
+        recipe.settings["lora.targets"] = [short(name).strip() for name in names if str(name).strip()]
 
 
 def number(recipe: RecipeFile, name: str, value: Any, kind: Callable[[float], Any]) -> float | int | None:
@@ -298,49 +284,48 @@ def _choices(recipe: RecipeFile, values: Mapping[str, Any]) -> None:
     if (system := values.get("default_system")) is not None:
         recipe.settings["system_prompt"] = str(system)
     if (config := values.get("deepspeed")) is not None:
-        recipe.settings["parallel.shard"] = "zero3" if "z3" in str(config) or "zero3" in str(config) else "zero2"
+        _deepspeed(recipe, config)
+
+
+def _deepspeed(recipe: RecipeFile, config: Any) -> None:
+    """Sharing out as DeepSpeed was asked for it, where that can be had with the other settings."""
+    asked = deepspeed_reading.settings_of(config)
+    if asked.get("parallel.shard") in {"zero2", "zero3"}:
+        name = config if isinstance(config, str) else f"{deepspeed_reading.KEY}: {asked['parallel.shard'][-1]}"
+        if recipe.settings.get("method") == "qlora":
+            recipe.note(FOUR_BITS_NOT_SHARED, value=name)
+            del asked["parallel.shard"]
+        elif recipe.settings.get("optimisation.optimizer", "adamw") != "adamw":
+            recipe.note(ADAMW_ONLY, value=name)
+            del asked["parallel.shard"]
+        else:
+            recipe.note(SHARED_OUT, value=name)
+    recipe.settings |= asked
+
+
+def _from_deepspeed(config: Mapping[str, Any], kind: str) -> RecipeFile:
+    recipe = RecipeFile("DeepSpeed", kind)
+    _deepspeed(recipe, config)
+    if count := deepspeed_reading.examples_of_step(config):
+        recipe.note(STEP_IN_EXAMPLES, count=count)
+    half = config.get("fp16")
+    if isinstance(half, Mapping) and half.get("enabled") is True:
+        recipe.note(HALF)
+    for name, value in deepspeed_reading.not_understood(config).items():
+        recipe.note(UNKNOWN, name=name, value=value)
+    return _kept(recipe)
 
 
 # XTuner
 
-FROM_XTUNER = {
-    "lr": "learning_rate", "max_norm": "max_grad_norm", "max_epochs": "num_train_epochs", "weight_decay": "weight_decay",
-    "warmup_ratio": "warmup_ratio", "save_steps": "save_steps", "save_total_limit": "save_total_limit",
-    "evaluation_freq": "eval_steps", "max_length": "cutoff_len", "batch_size": "per_device_train_batch_size",
-    "accumulative_counts": "gradient_accumulation_steps", "pack_to_max_length": "packing", "optim_type": "optim",
-    "pretrained_model_name_or_path": "model_name_or_path", "lora.r": "lora_rank", "lora.lora_alpha": "lora_alpha",
-    "lora.lora_dropout": "lora_dropout", "lora.use_dora": "use_dora", "lora.use_rslora": "use_rslora",
-    "SYSTEM": "default_system", "seed": "seed", "prompt_template": "template",
-}  # fmt: skip
-"""Name there → name in LLaMA-Factory, whose table then leads on."""
-NO_MATTER = {"dataloader_num_workers", "betas", "data_files", "sampler", "randomness", "log_level", "visualizer", "resume"}
-
 
 def _from_xtuner(values: dict[str, Any]) -> RecipeFile:
-    if not {"pretrained_model_name_or_path", "lr", "max_length"} & set(values):
-        raise UserError(
-            "recipe.not_understood",
-            "This is neither a LLaMA-Factory file (YAML with a “stage”) nor an XTuner config; choose another file.",
-            status=422,
-        )
-    as_yaml = {FROM_XTUNER[name]: value for name, value in values.items() if name in FROM_XTUNER}
-    as_yaml |= {"stage": "sft", "finetuning_type": "lora" if "lora.r" in values else "full"}
-    if values.get("lora.load_in_4bit"):
-        as_yaml["quantization_bit"] = 4
-    if as_yaml.get("packing") is False:
-        del as_yaml["packing"]
-    data = values.get("data_path") or values.get("alpaca_en_path")
-    as_yaml["dataset"] = str(data) if isinstance(data, str) else ""
-    recipe = _from_llamafactory(as_yaml)
+    recipe = _from_llamafactory(xtuner_reading.as_llamafactory(values))
     recipe.program = "XTuner"
-    prompts = values.get("evaluation_inputs")
-    if isinstance(prompts, list):
-        recipe.settings["sample_prompts"] = [str(prompt)[:1000] for prompt in prompts[:8]]
-    used = {*FROM_XTUNER, "evaluation_inputs", "data_path", "alpaca_en_path", "lora.load_in_4bit", *NO_MATTER}
-    for name, value in values.items():
-        if name not in used and not name.startswith("_") and not isinstance(value, Mapping | list):
-            recipe.note(UNKNOWN, name=name, value=value)
-    return recipe
+    recipe.settings |= xtuner_reading.more_settings(values)
+    for name, value in xtuner_reading.not_understood(values).items():
+        recipe.note(UNKNOWN, name=name, value=value)
+    return _kept(recipe)
 
 
 def _kept(recipe: RecipeFile) -> RecipeFile:

@@ -1,4 +1,4 @@
-"""Recipes of other programs on the launch page, and a run's settings as a file for LLaMA-Factory."""
+"""Recipes of other programs on the launch page, and a run's settings as a file for LLaMA-Factory (XTuner: `xtuner_writing`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,23 @@ from webapp.registry.training.recipe_files import (
     ONE_DATASET,
     RecipeFile,
     nested,
+    short,
 )
 from webapp.registry.training.runs import WRITTEN_FOR_OTHERS, settings_of
-from webapp.registry.training.spec_fields import text_of
+from webapp.registry.training.services import spec_class
+from webapp.registry.training.spec_fields import flattened, form_groups, text_of
 
 LOSSES = {"dpo": "sigmoid", "orpo": "orpo", "simpo": "simpo"}
 OPTIMISERS = {"adamw": "adamw_torch", "adamw_8bit": "paged_adamw_8bit", "adafactor": "adafactor"}
 ONLY_PREFERENCES = {"pref_beta", "simpo_gamma", "pref_ftx", "dpo_label_smoothing"}
 ONLY_KTO = {"kto_chosen_weight", "kto_rejected_weight"}
+WRITTEN = {
+    "name", "base_model", "tokenizer", "datasets", "method", "loss", "max_length", "sequence_length", "system_prompt",
+    "held_out_fraction", "lora.targets", "lora.variant", "optimisation.schedule", "optimisation.optimizer",
+    "optimisation.precision", "optimisation.tokens_per_step", "optimisation.micro_batch_tokens", "optimisation.compile",
+    "optimisation.gradient_checkpointing", "parallel.shard", "saving.keep_best",
+}  # fmt: skip
+"""Settings that a file for LLaMA-Factory has beside `NUMBERS`."""
 
 
 def find_inputs(workspace: Workspace, recipe: RecipeFile) -> dict[str, Any]:
@@ -96,12 +105,12 @@ def llamafactory_file(job: Job) -> str:
     values = settings_of(job)
     kto = values.get("loss") == "kto"
     written: dict[str, Any] = {
-        "model_name_or_path": _origin(job),
+        "model_name_or_path": origin_of(job),
         "stage": "kto" if kto else WRITTEN_FOR_OTHERS[job.kind],
         "do_train": True,
         **_method(job, values),
-        "dataset": ",".join(_datasets(job)),
-        "output_dir": f"saves/{job.spec.get('name') or job.name}",
+        "dataset": ",".join(datasets_of(job)),
+        "output_dir": f"saves/{folder_name(job)}",
         "packing": job.kind in {"sft", "pretrain"},
     }
     if job.kind == "sft":
@@ -116,11 +125,26 @@ def llamafactory_file(job: Job) -> str:
         if adapted or not path.startswith("lora."):
             written[name] = kind(value)
     written |= _more(job, values)
-    head = f"# {job.kind} run {job.pk}. The dataset names must stand in LLaMA-Factory's dataset_info.json.\n"
-    return head + yaml.safe_dump(written, allow_unicode=True, sort_keys=False)
+    head = [f"{job.kind} run {job.pk}. The dataset names must stand in LLaMA-Factory's dataset_info.json."]
+    if left := left_out(job, job.kind, WRITTEN | {path for path, _ in NUMBERS.values()}):
+        head += ["Without a counterpart in LLaMA-Factory's file:", *(f"- {path}: {value}" for path, value in left.items())]
+    comment = "".join(f"# {line}\n" for line in head)
+    return comment + yaml.safe_dump(written, allow_unicode=True, sort_keys=False)
 
 
-def _origin(job: Job) -> str:
+def left_out(job: Job, kind: str, written: set[str]) -> dict[str, str]:
+    """path → value of the settings that differ from what an untouched form means and are not among the `written` ones."""
+    defaults = {item.path: item.default for group in form_groups(spec_class(kind), without=set()) for item in group.fields}
+    asked = {path: text_of(value) for path, value in flattened(job.spec).items()}
+    return {
+        path: short(value.replace("\n", ", "))
+        for path, value in asked.items()
+        if path not in written and value != defaults.get(path, value)
+    }
+
+
+def origin_of(job: Job) -> str:
+    """Where the base model came from, or its name here."""
     number = job.spec.get("base_model") or job.spec.get("tokenizer")
     model = Model.objects.filter(workspace=job.workspace_id, pk=number).first()
     if model is None:
@@ -128,7 +152,12 @@ def _origin(job: Job) -> str:
     return model.origin if model.origin and model.kind != ModelKind.ADAPTER else model.name
 
 
-def _datasets(job: Job) -> list[str]:
+def folder_name(job: Job) -> str:
+    """The run's name as one folder's."""
+    return str(job.spec.get("name") or job.name).replace("/", "-").lstrip(".")
+
+
+def datasets_of(job: Job) -> list[str]:
     found = DatasetVersion.objects.filter(dataset__workspace=job.workspace_id, pk__in=job.spec.get("datasets", []))
     return [version.dataset.name.replace(",", " ") for version in found.select_related("dataset")]
 
@@ -164,4 +193,10 @@ def _more(job: Job, values: Mapping[str, Any]) -> dict[str, Any]:
         found["disable_gradient_checkpointing"] = asked == "off"
     if system := values.get("system_prompt"):
         found["default_system"] = system
+    if values.get("optimisation.compile") == "on":
+        found["torch_compile"] = True
+    if values.get("saving.keep_best"):
+        found["load_best_model_at_end"] = True
+    if (shard := values.get("parallel.shard")) in {"zero2", "zero3"}:
+        found["deepspeed"] = f"examples/deepspeed/ds_z{str(shard)[-1]}_config.json"
     return found

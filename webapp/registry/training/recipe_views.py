@@ -7,7 +7,8 @@ from django.views.decorators.http import require_POST, require_safe
 from webapp.accounts.models import Role, Workspace
 from webapp.accounts.pages import page, workspace_page
 from webapp.core.errors import UserError, translate
-from webapp.registry.training import forms, recipe_files, recipe_sharing
+from webapp.jobs.models import Job
+from webapp.registry.training import forms, recipe_files, recipe_sharing, xtuner_writing
 from webapp.registry.training.views import find_run, form_context
 
 
@@ -16,7 +17,7 @@ from webapp.registry.training.views import find_run, form_context
 def recipe_read(request: HttpRequest, workspace: Workspace, kind: str) -> HttpResponse:
     """The launch form as the file says, with a list of what has no counterpart; nothing is started."""
     try:
-        recipe = recipe_files.read_recipe(_text(request))
+        recipe = recipe_files.read_recipe(_text(request), kind)
     except UserError as error:
         form = forms.TrainingForm(workspace, kind, {})
         form.errors.append(translate(error.template, error.params))
@@ -40,12 +41,20 @@ def _text(request: HttpRequest) -> str:
 
 @require_safe
 @workspace_page()
-def recipe_write(request: HttpRequest, workspace: Workspace, job_id: int) -> HttpResponse:
+def recipe_write(request: HttpRequest, workspace: Workspace, job_id: int, program: str = "llamafactory") -> HttpResponse:
     job = find_run(request, workspace, job_id)
     try:
-        text = recipe_sharing.llamafactory_file(job)
+        return written(job, program)
     except UserError:
         return redirect("job", workspace.slug, job.pk)
-    response = HttpResponse(text, content_type="application/yaml; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{job.pk}.yaml"'
+
+
+def written(job: Job, program: str) -> HttpResponse:
+    """The run's settings as a file to save, for `llamafactory` or `xtuner`."""
+    if program == "xtuner":
+        text, kind, ending = xtuner_writing.xtuner_file(job), "text/x-python", "py"
+    else:
+        text, kind, ending = recipe_sharing.llamafactory_file(job), "application/yaml", "yaml"
+    response = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="run-{job.pk}.{ending}"'
     return response

@@ -68,6 +68,7 @@ def run_context(job: Job) -> dict[str, Any]:
         samples[str(event.data.get("name", ""))].append(event.data.get("data") or {})
     from webapp.registry.training.lighter import advice
     from webapp.registry.training.measured import memory_table
+    from webapp.registry.training.xtuner_writing import can_be_written
 
     result = job.result or {}
     measured = samples["memory"][-1].get("parts") or {} if samples["memory"] else result.get("memory") or {}
@@ -95,6 +96,7 @@ def run_context(job: Job) -> dict[str, Any]:
         "identity": result.get("token_identity") or (samples["identity"][-1] if samples["identity"] else {}),
         "record": record_of(job),
         "recipe_file": job.kind in WRITTEN_FOR_OTHERS,
+        "xtuner_file": can_be_written(job),
     }
 
 

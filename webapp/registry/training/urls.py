@@ -22,6 +22,7 @@ urlpatterns = [
     path("throughput/figures/<str:name>/", views.run_throughput_figure, name="training_throughput_figure"),
     path("new/<str:kind>/recipe/", recipe_views.recipe_read, name="training_recipe"),
     path("runs/<int:job_id>/recipe/", recipe_views.recipe_write, name="training_recipe_file"),
+    path("runs/<int:job_id>/recipe/xtuner/", recipe_views.recipe_write, {"program": "xtuner"}, name="training_recipe_xtuner"),
     path("runs/<int:job_id>/note/", views.run_note, name="training_note"),
     path("runs/<int:job_id>/lighter/", views.run_lighter, name="training_lighter"),
     path("runs/<int:job_id>/advice/", views.run_advice, name="training_advice"),
