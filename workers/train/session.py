@@ -87,6 +87,8 @@ class Session:
         if self.device.type == "cpu":
             speed_up(network.core)
         kernels.switch_off()
+        if given.compile == "on":
+            kernels.choose_cache(self.home / "compiled")
         if given.compile == "on" and self.device.type == "cpu":
             if not (kernels.has_compiler() and kernels.switch_on()):
                 raise UserError(
