@@ -59,6 +59,7 @@ class PretrainJob:
         self.documents, self.aside = held_out.split(documents, self.spec.held_out_fraction, self.spec.seed)
         self.program.phase("loading")
         model = _model(self.program, self.spec, self.template, self.base)
+        _check_length(self.spec.sequence_length, model)
         self.choices = _choices(self.session, model)
         self.network = Network(model, self.session.device, self.choices["precision"])
 
@@ -113,6 +114,19 @@ def _model(program: Program, spec: PretrainSpec, template: ChatTemplate, base: P
         model = merge_adapter(model, given.adapter_path)
     models.match_vocabulary(model, template)
     return model.to(torch.float32)
+
+
+def _check_length(sequence: int, model: Any) -> None:
+    """A model is never taught positions that it does not have."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and sequence > context:
+        raise UserError(
+            "pretrain.longer_than_context",
+            "Documents would be cut into pieces of {length} tokens, but the model sees only {context} at once; "
+            "choose a sequence length of at most {context}.",
+            length=sequence,
+            context=context,
+        )
 
 
 def _choices(session: Session, model: Any) -> dict[str, Any]:
