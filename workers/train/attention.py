@@ -4,6 +4,7 @@
 for one sequence (what sampling needs).
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +17,6 @@ from workers.train import matrix_attention
 from workers.train.sequence import SharedSequence
 
 NAME = "shuyuan_packed"
-_lengths: list[int] | None = None
-_shared: SharedSequence | None = None
 SPLIT_AT_MOST = 256
 """Documents attended one by one; above that (or on a GPU, where launches cost) they are padded into one batch."""
 
@@ -29,6 +28,16 @@ NOT_PLAIN = ("softcap", "s_aux", "position_bias")
 """Arguments that change the attention itself; a model that needs them is run padded with its own attention."""
 
 
+class _State(threading.local):
+    """Of each thread, because passes may run at once; transformers passes no such arguments through every architecture."""
+
+    lengths: list[int] | None = None
+    shared: SharedSequence | None = None
+
+
+_state = _State()
+
+
 class UnknownAttention(Exception):
     """The model asks for an attention that this function does not do."""
 
@@ -36,12 +45,11 @@ class UnknownAttention(Exception):
 @contextmanager
 def packed(lengths: Sequence[int]) -> Iterator[None]:
     """Within this block the one row of a batch holds documents of these lengths, one after another; what follows is no matter."""
-    global _lengths  # noqa: PLW0603 - transformers passes no such argument through every architecture
-    previous, _lengths = _lengths, list(lengths)
+    previous, _state.lengths = _state.lengths, list(lengths)
     try:
         yield
     finally:
-        _lengths = previous
+        _state.lengths = previous
 
 
 def attend(
@@ -59,15 +67,16 @@ def attend(
     if any(more.get(name) is not None for name in NOT_PLAIN):
         raise UnknownAttention
     options = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
-    if _lengths is None:
+    if _state.lengths is None:
         output = _one_sequence(query, key, value, sliding_window, options)
-    elif _is_plain(query, key, value, sliding_window, dropout):
-        by_products = matrix_attention.pays(query.shape[1], _lengths, value.dtype)
-        return (_ByProducts if by_products else _OneByOne).apply(query, key, value, tuple(_lengths), scaling), None
+    elif _is_plain(query, sliding_window, dropout) and matrix_attention.pays(query.shape[1], _state.lengths, value.dtype):
+        return _ByProducts.apply(query, key, value, tuple(_state.lengths), scaling), None
+    elif _is_plain(query, sliding_window, dropout) and query.shape == key.shape == value.shape:
+        return _OneByOne.apply(query, key, value, tuple(_state.lengths), scaling), None
     else:
-        rest = query.shape[2] - sum(_lengths)
-        lengths = [*_lengths, rest] if rest else _lengths
-        if query.device.type == "cpu" and len(_lengths) <= SPLIT_AT_MOST:
+        rest = query.shape[2] - sum(_state.lengths)
+        lengths = [*_state.lengths, rest] if rest else _state.lengths
+        if query.device.type == "cpu" and len(_state.lengths) <= SPLIT_AT_MOST:
             parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
             output = torch.cat([_one_sequence(*part, sliding_window, options) for part in parts], 2)
         else:
@@ -75,15 +84,11 @@ def attend(
     return output.transpose(1, 2), None
 
 
-def _is_plain(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, dropout: float) -> bool:
-    assert _lengths is not None
-    return (
-        query.device.type == "cpu"
-        and len(_lengths) <= SPLIT_AT_MOST
-        and not dropout
-        and query.shape == key.shape == value.shape
-        and (window is None or max(_lengths) <= window)
-    )
+def _is_plain(query: torch.Tensor, window: int | None, dropout: float) -> bool:
+    """Whether every document of this row, on a processor, is attended in full."""
+    assert _state.lengths is not None
+    few = query.device.type == "cpu" and len(_state.lengths) <= SPLIT_AT_MOST
+    return few and not dropout and (window is None or max(_state.lengths) <= window)
 
 
 class _OneByOne(torch.autograd.Function):
@@ -141,8 +146,8 @@ class _ByProducts(torch.autograd.Function):
         scale: float | None,
     ) -> torch.Tensor:
         context.scale = query.shape[3] ** -0.5 if scale is None else scale
-        context.lengths, context.types = lengths, [item.dtype for item in (query, key, value)]
-        result = _room_for(value, lengths)
+        context.lengths, context.given = lengths, [(item.dtype, item.shape[1]) for item in (query, key, value)]
+        result = _room_for(query, lengths, value.dtype)
         kept: list[torch.Tensor] = []
         context.ends = []
         for part, _ in _places(lengths):
@@ -156,7 +161,8 @@ class _ByProducts(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         kept, start = context.saved_tensors, 0
-        found = [_room_for(gradient.transpose(1, 2), context.lengths, dtype) for dtype in context.types]
+        above = gradient.transpose(1, 2)
+        found = [_room_for(above[:, :heads], context.lengths, dtype) for dtype, heads in context.given]
         for (part, _), end in zip(_places(context.lengths), context.ends, strict=True):
             shares = matrix_attention.backward(gradient[0, part].transpose(0, 1), kept[start:end], context.scale)
             start = end
@@ -244,22 +250,21 @@ def _padded(
 @contextmanager
 def together(shared: SharedSequence | None) -> Iterator[None]:
     """Within this block the row is this process's stretch of one, of which other processes have the rest."""
-    global _shared  # noqa: PLW0603 - as above
-    previous, _shared = _shared, shared
+    previous, _state.shared = _state.shared, shared
     try:
         yield
     finally:
-        _shared = previous
+        _state.shared = previous
 
 
 def attend_together(
     module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *more: Any, **options: Any
 ) -> tuple[torch.Tensor, None]:
     """As `attend`; where other processes have the rest of the row, over all of its tokens for some of the heads."""
-    if _shared is None:
+    if _state.shared is None:
         return attend(module, query, key, value, *more, **options)
-    output, _ = attend(module, *_shared.to_heads(query, key, value), *more, **options)
-    return _shared.to_tokens(output.transpose(1, 2)).transpose(1, 2), None
+    output, _ = attend(module, *_state.shared.to_heads(query, key, value), *more, **options)
+    return _state.shared.to_tokens(output.transpose(1, 2)).transpose(1, 2), None
 
 
 AttentionInterface.register(NAME, attend_together)

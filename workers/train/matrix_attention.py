@@ -29,15 +29,15 @@ def pays(heads: int, lengths: Sequence[int], dtype: torch.dtype) -> bool:
 
 
 def forward(sides: Sequence[torch.Tensor], scale: float) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """`sides`: query, key and value of one document; returns its output and what `backward` needs."""
+    """`sides`: query, key and value of one document, of which the last two may have fewer heads; returns its output and what
+    `backward` needs."""
     length = sides[0].shape[1]
     query, key, value = (_even(item) for item in sides)
     if length >= KEPT_BELOW:
-        whole = (item[None] for item in (query, key, value))
-        output, _ = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*whole, 0.0, True, scale=scale)
-        return output[0, :, :length], [query, key, value]
+        output = _by_flash(query, key, value, scale)
+        return output[:, :length], [query, key, value]
     shares = [_shares(query, key, rows, scale) for rows in _blocks(query)]
-    parts = [torch.bmm(share, value[:, : share.shape[2]]) for share in shares]
+    parts = [_apart(torch.bmm(share, value[:, : share.shape[2]]), query) for share in shares]
     output = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
     return output[:, :length], [query, key, value, *shares]
 
@@ -52,13 +52,13 @@ def backward(
     by_key = by_value = torch.empty(0)
     for index, rows in reversed(list(enumerate(_blocks(query)))):
         share = shares[index] if shares else _shares(query, key, rows, scale)
-        seen = slice(0, rows.stop)
-        of_values = torch.bmm(share.transpose(1, 2), above[:, rows])
-        of_shares = torch.bmm(above[:, rows], value[:, seen].transpose(1, 2))
+        seen, coming = slice(0, rows.stop), _grouped(above[:, rows], key)
+        of_values = torch.bmm(share.transpose(1, 2), coming)
+        of_shares = torch.bmm(coming, value[:, seen].transpose(1, 2))
         # share · (its gradient − the sum over the row of share · gradient)
         of_scores = torch._softmax_backward_data(of_shares, share, -1, share.dtype).mul_(scale)
-        by_query[:, rows] = torch.bmm(of_scores, key[:, seen])
-        of_keys = torch.bmm(of_scores.transpose(1, 2), query[:, rows])
+        by_query[:, rows] = _apart(torch.bmm(of_scores, key[:, seen]), query)
+        of_keys = torch.bmm(of_scores.transpose(1, 2), _grouped(query[:, rows], key))
         if rows.stop == query.shape[1]:
             by_key, by_value = of_keys, of_values
         else:
@@ -67,10 +67,26 @@ def backward(
     return by_query[:, :length], by_key[:, :length], by_value[:, :length]
 
 
+def _by_flash(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+    whole = (item.repeat_interleave(len(query) // len(item), 0)[None] for item in (query, key, value))
+    output, _ = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*whole, 0.0, True, scale=scale)
+    return output[0]
+
+
 def _even(item: torch.Tensor) -> torch.Tensor:
     missing = -item.shape[1] % EVEN
     narrow = item.to(torch.bfloat16)
     return functional.pad(narrow, (0, 0, 0, missing)) if missing else narrow.contiguous()
+
+
+def _grouped(item: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """The rows of all heads that share a head of keys, one after another: (heads of keys, heads of each × rows, …)."""
+    return item.reshape(len(key), -1, item.shape[2])
+
+
+def _apart(item: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    """`_grouped` undone: (heads, rows, …)."""
+    return item.reshape(len(query), -1, item.shape[2])
 
 
 def _blocks(query: torch.Tensor) -> Iterator[slice]:
@@ -79,9 +95,9 @@ def _blocks(query: torch.Tensor) -> Iterator[slice]:
 
 
 def _shares(query: torch.Tensor, key: torch.Tensor, rows: slice, scale: float) -> torch.Tensor:
-    """softmax(q kᵀ · scale) of these queries over all keys up to each: (heads, queries, keys up to the last)."""
-    scores = torch.bmm(query[:, rows], key[:, : rows.stop].transpose(1, 2)).mul_(scale)
-    scores[:, :, rows.start :] += _later(rows.stop - rows.start)
+    """softmax(q kᵀ · scale) of these queries over all keys up to each: (heads of keys, heads of each × queries, keys)."""
+    scores = torch.bmm(_grouped(query[:, rows], key), key[:, : rows.stop].transpose(1, 2)).mul_(scale)
+    _apart(scores, query)[:, :, rows.start :] += _later(rows.stop - rows.start)
     return torch.softmax(scores, -1)
 
 

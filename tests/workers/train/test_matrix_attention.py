@@ -20,15 +20,18 @@ def exact(sides: list[torch.Tensor], lengths: list[int], above: torch.Tensor) ->
     """The same in 64 bits, each document by itself."""
     given = [item.double().requires_grad_() for item in sides]
     parts = zip(*(item.split(lengths, 2) for item in given), strict=True)
-    output = torch.cat([functional.scaled_dot_product_attention(*part, is_causal=True) for part in parts], 2).transpose(1, 2)
+    found = [functional.scaled_dot_product_attention(*part, is_causal=True, enable_gqa=True) for part in parts]
+    output = torch.cat(found, 2).transpose(1, 2)
     output.backward(above.double())
     return [output.detach(), *(item.grad for item in given if item.grad is not None)]
 
 
+@pytest.mark.parametrize("shared", [1, 3], ids=["as many keys", "grouped"])
 @pytest.mark.parametrize("lengths", [[100, 33, 128], [300, 90], [400], [383, 384, 1]])
-def test_output_and_gradients_are_those_of_each_document_alone(lengths: list[int]) -> None:
+def test_output_and_gradients_are_those_of_each_document_alone(lengths: list[int], shared: int) -> None:
     heads, size, generator = 6, 16, torch.Generator().manual_seed(len(lengths))
-    sides = [torch.randn(1, heads, sum(lengths), size, generator=generator).bfloat16() for _ in range(3)]
+    each = (heads, heads // shared, heads // shared)
+    sides = [torch.randn(1, count, sum(lengths), size, generator=generator).bfloat16() for count in each]
     above = torch.randn(1, sum(lengths), heads, size, generator=generator)
     assert matrix_attention.pays(heads, lengths, torch.bfloat16)
     for found, expected in zip(attended(sides, lengths, above), exact(sides, lengths, above), strict=True):
