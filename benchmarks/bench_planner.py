@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from workers.planner import memory  # noqa: E402
 from workers.planner.cards import verdict  # noqa: E402
+from workers.planner.host import has_large_pages  # noqa: E402
 from workers.planner.memory import predict_memory  # noqa: E402
 from workers.planner.plan import TrainingPlan  # noqa: E402
 from workers.planner.shape import ModelShape  # noqa: E402
@@ -192,6 +193,7 @@ def plan_of(case: Case) -> TrainingPlan:
         rank=case["rank"],
         new_tokens=case["method"] != "full",
         stored_bytes=4,
+        large_pages=case.get("large_pages", True),
     )
 
 
@@ -212,8 +214,10 @@ def compare(case: Case, threads: int, bases: Path) -> Case:
         folder = Path(name)
         peak, seen = measure(folder, run_file(folder, case, base / "base", threads), threads)
         result = json.loads((folder / "run" / "result.json").read_text(encoding="utf-8"))
+        speed = steady_speed(folder / "run" / "events.jsonl")
     return {
         **case,
+        "large_pages": has_large_pages(),
         "measured_mb": round(peak / 1e6, 1),
         "predicted_mb": round(found.total / 1e6, 1),
         "error": round(found.total / peak - 1, 3),
@@ -222,8 +226,19 @@ def compare(case: Case, threads: int, bases: Path) -> Case:
         "parts_mb": {name: round(value / 1e6, 1) for name, value in found.parts.items()},
         "counted_mb": {name: round(value / 1e6, 1) for name, value in result["memory"].items()},
         "seen_mb": {name: round(value / 1e6, 1) for name, value in seen.items()},
-        "tokens_per_second": result["tokens_per_second"],
+        "tokens_per_second": round(speed, 1),
     }
+
+
+def steady_speed(events: Path) -> float:
+    """Tokens per second of the steps after the first one, in which kernels are made and memory is touched for the first time.
+
+    The trainer tells the mean of the steps so far, which are about equally long.
+    """
+    lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    values = [line["values"] for line in lines if line["type"] == "metric"]
+    told = [found["tokens_per_second"] for found in values if "tokens_per_second" in found]
+    return (len(told) - 1) / (len(told) / told[-1] - 1 / told[0])
 
 
 def make_bases(cases: list[Case], bases: Path) -> None:
@@ -253,19 +268,18 @@ def compare_speed(case: Case, threads: int, bases: Path, speed: Speed) -> Case:
     measured = compare(case, threads, bases)
     found = predict_time(shape_of(case), plan_of(case), speed, 1e6)
     return {
-        **case,
+        **measured,
         "threads": threads,
-        "measured": measured["tokens_per_second"],
-        "predicted": round(found.tokens_per_second, 1),
+        "predicted_speed": round(found.tokens_per_second, 1),
         "time_error": round(measured["tokens_per_second"] / found.tokens_per_second - 1, 3),
-        "parts": {name: round(value, 1) for name, value in found.parts.items()},
+        "time_parts": {name: round(value, 1) for name, value in found.parts.items()},
         "speed": {name: getattr(speed, name) for name in ("float32", "bfloat16", "bandwidth")},
     }
 
 
 # Fitted on one half, told on the other
 
-SCALARS = ("CPU_FIXED", "NF4_FIXED")
+SCALARS: tuple[str, ...] = ()
 TABLES = ("CPU_HEAP",)
 TRIED = (0.6, 0.8, 0.9, 0.97, 1.03, 1.1, 1.25, 1.6)
 """Factors by which each constant is tried in turn, as long as one makes the errors smaller."""

@@ -2,16 +2,21 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from workers.planner.cards import CARDS, GIB, Device
 
 CONTROL_GROUPS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+    ("", Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
+    ("memory", Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
-"""Files of a container's memory limit and use, in both versions of control groups."""
+"""Both versions of control groups: controller, where they lie, files of a group's memory limit and use."""
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+OWN_GROUPS = Path("/proc/self/cgroup")
+CACHE = ("inactive_file", "total_inactive_file")
+"""What of a group's use the kernel gives up at once when somebody needs it: pages of files."""
 
 
 def host_memory() -> tuple[float, float]:
@@ -24,22 +29,47 @@ def host_memory() -> tuple[float, float]:
     except (OSError, ValueError, IndexError):
         return 8.0 * GIB, 4.0 * GIB
     total, free = facts.get("MemTotal", 8.0 * GIB), facts.get("MemAvailable", 4.0 * GIB)
-    limit, used = _container()
-    if limit:
-        total, free = min(total, limit), min(free, max(0.0, limit - used))
+    for controller, root, limit_file, used_file in CONTROL_GROUPS:
+        for group in _groups(controller, root):
+            limit, used = _number(group / limit_file), _number(group / used_file)
+            if limit is not None and used is not None:
+                total, free = min(total, limit), min(free, max(0.0, limit - used + _cache(group)))
     return total, free
 
 
-def _container() -> tuple[float, float]:
-    """(memory limit of the control group or 0, what it uses); the limit of a first version's group without one is absurd."""
-    for limit_file, used_file in CONTROL_GROUPS:
-        try:
-            limit = limit_file.read_text(encoding="ascii").strip()
-            used = used_file.read_text(encoding="ascii").strip()
-            return (0.0, 0.0) if limit == "max" else (float(limit), float(used))
-        except (OSError, ValueError):
-            continue
-    return 0.0, 0.0
+def _groups(controller: str, root: Path) -> Iterator[Path]:
+    """This process's control group and those above it, each of which may have a limit."""
+    try:
+        lines = OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    paths = [path for _, names, path in (line.split(":", 2) for line in lines) if controller in names.split(",")]
+    own = root / paths[0].lstrip("/") if paths and ".." not in paths[0] else root
+    yield from (group for group in (own, *own.parents) if group.is_relative_to(root))
+
+
+def _number(file: Path) -> float | None:
+    """None where there is no such file, or no limit; that of a first version's group without one is absurdly large."""
+    try:
+        return float(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _cache(group: Path) -> float:
+    try:
+        facts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        return next((float(facts[name]) for name in reversed(CACHE) if name in facts), 0.0)
+    except (OSError, ValueError):
+        return 0.0
+
+
+def has_large_pages() -> bool:
+    """Whether programs get large pages when they ask for them."""
+    try:
+        return "[never]" not in LARGE_PAGES.read_text(encoding="ascii")
+    except OSError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -14,11 +14,12 @@ from workers.planner.shape import ModelShape
 PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "workspace", "fixed")
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """A 4-bit number, an 8-bit scale for 64 of them, a 32-bit scale for 256 scales (double quantisation)."""
-CPU_FIXED = 465e6
-"""Python, torch, transformers, the trainer and what a first pass loads, before any model: 402 MB after the imports (measured),
-the rest fitted."""
-NF4_FIXED = 300e6
-"""The library of 4-bit weights, and what of the weights it unpacks (fitted)."""
+CPU_FIXED = 420e6
+"""Python, torch, transformers, the trainer and what a first product loads, before any model (measured)."""
+ADAPTERS_FIXED = 63e6
+"""The libraries of adapters, 4-bit weights and 8-bit optimisers (measured)."""
+LAUNCHER_FIXED = 300e6
+"""What starts and watches several processes (torchrun)."""
 CUDA_FIXED = 0.55e9
 """CUDA context and the work space of cuBLAS."""
 WHOLE_LOGITS = 14.5
@@ -27,17 +28,12 @@ OPTIMIZER_BYTES = {"adamw": 8.0, "adamw_8bit": 2.05, "adafactor": 0.05}
 """Two moments of AdamW in 32 or 8 bit; Adafactor keeps sums of rows and columns."""
 CUDA_FRAGMENTS = 0.06
 """Share of what comes and goes that the allocator of a card cannot use again."""
-CPU_HEAP = {
-    ("full", "float32"): 0.23,
-    ("full", "bfloat16"): 0.5,
-    ("lora", "float32"): 0.26,
-    ("lora", "bfloat16"): 0.27,
-    ("qlora", "float32"): 0.71,
-    ("qlora", "bfloat16"): 0.71,
-}
-"""On a CPU: what the system's allocator keeps of what came and went, and oneDNN's kernels for 16-bit products, as a share of
-the most that was held at once. Fitted to the configurations of benchmarks/bench_planner.py; most where blocks of many sizes
-alternate (copies of weights, 4 bits unpacked)."""
+CPU_HEAP = {"float32": 0.2, "bfloat16": 0.1}
+"""On a CPU: what the system's allocator keeps of what comes and goes in a pass, as a share of the most that is held at once. The
+only constants that are fitted (to the configurations of benchmarks/bench_planner.py)."""
+SMALL_PAGES_HEAP = 0.45
+"""The same where the system has no large pages, which lie apart from small things: with it 24 configurations that were measured
+before the trainer asked for large pages are told 17 % too small at most."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,17 @@ def predict_memory(shape: ModelShape, plan: TrainingPlan) -> Memory:
     if plan.device == "cuda":
         return Memory(_card_step(shape, plan))
     moments = {"step": _processor_step(shape, plan), "load": _load(shape, plan), "save": _save(shape, plan)}
+    if plan.devices > 1:
+        moments = {name: _of_all(parts, plan.devices) for name, parts in moments.items()}
     fullest = max(moments, key=lambda name: sum(moments[name].values()))
     totals = {name: sum(parts.values()) for name, parts in moments.items()}
     return Memory(moments[fullest], fullest, totals)
+
+
+def _of_all(parts: Mapping[str, float], processes: int) -> dict[str, float]:
+    """Processes on one host share its memory, with the program that started them."""
+    found = {name: size * processes for name, size in parts.items()}
+    return {**found, "fixed": found["fixed"] + LAUNCHER_FIXED}
 
 
 def _states(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
@@ -91,22 +95,23 @@ def _card_step(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
 def _processor_step(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:
     """The work space is what the fullest moment holds beyond the parts, and what the allocator keeps of it.
 
-    Of a single pass the gradients take the place of activations that are freed as they grow, which the work space makes up for.
+    Gradients come on top of it: they grow while activations are freed, but those lie in blocks of other sizes.
     """
-    states = _states(shape, plan)
-    held = max(processor.moments(shape, plan).values())
     kept, logits = processor.kept_bytes(shape, plan), processor.loss_bytes(shape, plan)
-    beside = held * (1 + CPU_HEAP[plan.method, plan.precision])
-    room = max(0.0, beside - kept - logits)
-    gradients = min(states["gradients"], room)
+    share = CPU_HEAP[plan.precision] if plan.large_pages else SMALL_PAGES_HEAP
+    held = max(processor.moments(shape, plan).values()) * (1 + share)
     return {
-        **states,
-        "gradients": gradients,
+        **_states(shape, plan),
         "activations": kept,
         "logits": logits,
-        "workspace": room - gradients,
+        "workspace": max(0.0, held - kept - logits) + _left_by_loading(shape, plan),
         "fixed": fixed_bytes(plan),
     }
+
+
+def _left_by_loading(shape: ModelShape, plan: TrainingPlan) -> float:
+    """Weights are made 4 bits one after another; the small ones lie between the old rooms, which stay the program's."""
+    return float(plan.stored_bytes * shape.block_weights) if plan.method == "qlora" else 0.0
 
 
 def trained_weights(shape: ModelShape, plan: TrainingPlan) -> int:
@@ -176,8 +181,13 @@ def _eager(shape: ModelShape, plan: TrainingPlan) -> float:
 
 
 def activation_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
-    """With checkpointing: the input of every block, and one block in full while it is computed again."""
+    """With checkpointing: the input of every block, and one block in full while it is computed again.
+
+    What waits in the host's memory comes back for one operation at a time; reckoned with is one block.
+    """
     one = layer_bytes(shape, plan)
+    if plan.offload:
+        return plan.tokens * (one + 12 * shape.hidden)
     if not plan.checkpointing:
         return plan.tokens * (shape.layers * one + 12 * shape.hidden)
     stream = 2 if plan.precision == "bfloat16" and plan.trains_adapter else 4
@@ -188,7 +198,7 @@ def _autocast_copies(shape: ModelShape, plan: TrainingPlan) -> float:
     """16-bit copies of 32-bit weights, made once a pass and kept until its end."""
     if plan.precision == "bfloat16" and plan.method == "full":
         per_block = 2.0 * shape.block_weights
-        return per_block / shape.layers if plan.checkpointing else per_block
+        return per_block / shape.layers if plan.checkpointing or plan.offload else per_block
     return 0.0
 
 
@@ -209,7 +219,7 @@ def workspace_bytes(shape: ModelShape, plan: TrainingPlan) -> float:
 
 
 def fixed_bytes(plan: TrainingPlan) -> float:
-    return CPU_FIXED + (NF4_FIXED if plan.method == "qlora" else 0.0)
+    return CPU_FIXED + (ADAPTERS_FIXED if plan.trains_adapter or plan.optimizer == "adamw_8bit" else 0.0)
 
 
 def _load(shape: ModelShape, plan: TrainingPlan) -> dict[str, float]:

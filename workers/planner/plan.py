@@ -13,8 +13,8 @@ class TrainingPlan:
     """`tokens`: of one pass (micro-batch) on one device; `sequence`: of the longest example; `passes`: of one step.
 
     `loss`: "chunked" makes the logits of a few rows at a time (our trainer), "whole" all at once (plain transformers).
-    `paged`: optimiser states that may lie in the host's memory. `kept_share`: of the tokens that are learnt.
-    `references`: copies of the frozen model kept beside the trained one (preference methods without adapters).
+    `paged`: the optimiser's states lie in the host's memory; `offload`: activations wait there for the backward pass (both of a
+    card only). `references`: copies of the frozen model kept beside the trained one (preference methods without adapters).
     """
 
     method: Method = "lora"
@@ -25,6 +25,7 @@ class TrainingPlan:
     checkpointing: bool = False
     optimizer: Literal["adamw", "adamw_8bit", "adafactor"] = "adamw"
     paged: bool = False
+    offload: bool = False
     loss: Literal["chunked", "whole"] = "chunked"
     attention: Literal["fused", "eager"] = "fused"
     rank: int = 16
@@ -34,7 +35,13 @@ class TrainingPlan:
     new_tokens: bool = False
     """Whether embeddings of tokens that the base never learnt are learnt beside an adapter."""
     device: Literal["cpu", "cuda"] = "cpu"
+    at_once: int = 1
+    """Parts of a pass that run side by side on cores of their own, each with gradients of its own."""
+    large_pages: bool = True
+    """Whether the host gives large tensors large pages when it is asked to."""
     devices: int = 1
+    together: int = 1
+    """Devices that share each pass: `tokens` are the stretch of one of them."""
     sharding: Sharding = "none"
     group: int | None = None
     """Devices among which weights are shared out; between the groups they are copied. None: all devices."""

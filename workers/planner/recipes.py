@@ -34,7 +34,7 @@ def _recompute(plan: TrainingPlan, shape: ModelShape) -> TrainingPlan | None:
 
 
 def _shorter_passes(plan: TrainingPlan, shape: ModelShape) -> TrainingPlan | None:
-    shortest = max(SHORTEST_PASS, plan.sequence)
+    shortest = max(SHORTEST_PASS, -(-plan.sequence // plan.together))
     if plan.tokens <= shortest:
         return None
     tokens = max(shortest, plan.tokens // 2)
@@ -54,14 +54,17 @@ def _chunked(plan: TrainingPlan, shape: ModelShape) -> TrainingPlan | None:
 
 
 def _small_optimizer(plan: TrainingPlan, shape: ModelShape) -> TrainingPlan | None:
-    return replace(plan, optimizer="adamw_8bit") if plan.optimizer == "adamw" else None
+    """States that lie in the host's memory or are shared out are those of plain AdamW."""
+    if plan.optimizer != "adamw" or plan.paged or plan.sharding != "none":
+        return None
+    return replace(plan, optimizer="adamw_8bit")
 
 
 def _shorter_examples(plan: TrainingPlan, shape: ModelShape) -> TrainingPlan | None:
     if plan.sequence <= 256:
         return None
     sequence = plan.sequence // 2
-    return replace(plan, sequence=sequence, tokens=min(plan.tokens, max(SHORTEST_PASS, sequence)))
+    return replace(plan, sequence=sequence, tokens=min(plan.tokens, max(SHORTEST_PASS, -(-sequence // plan.together))))
 
 
 Step = Callable[[TrainingPlan, ModelShape], TrainingPlan | None]

@@ -16,13 +16,17 @@ from workers.planner.shape import ModelShape
 CARD_EFFICIENCY = 0.45
 """Share of the printed peak that a well-kept training loop reaches on a card (anchors: 184–193 of 312 TFLOP/s on an A100)."""
 CARD_BANDWIDTH = 0.7
-PRODUCT_EFFICIENCY = {"float32": 0.9, "bfloat16": 0.62}
-"""Share of the calibrated speed that a model's layers reach. With 38 % of the 32-bit speed for attention it reproduces the
-measured tokens per second of a 10 M model on 1 and 2 cores in both precisions within 10 %, of a 110 M LoRA within 20 %."""
-CPU_ATTENTION = 0.38
-"""Speed of attention on a processor over that of 32-bit products; 16 bit do not help there."""
+PRODUCT_EFFICIENCY = {"float32": 0.8, "bfloat16": 0.33}
+"""Share of the calibrated speed that a model's layers reach on a processor. This and the next three were fitted to the steady
+speed of 16 runs on one core (benchmarks/bench_planner.py --times)."""
+CPU_ATTENTION = {"float32": 0.66, "bfloat16": 0.15}
+"""The same of attention."""
+CPU_TRAFFIC = 24.0
+"""Times that a kept byte moves on a processor, at the speed of a plain copy: with what comes and goes beside it, in new pages."""
+CPU_LOSS_TRAFFIC = 128.0
+"""Bytes that move for each token and entry of the vocabulary."""
 TRAFFIC = 3.0
-"""Times that a kept byte moves: written, read back, and as much again for what is not kept."""
+"""Times that a kept byte moves on a card: written, read back, and as much again for what is not kept."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def products_per_token(shape: ModelShape, plan: TrainingPlan) -> float:
 
 
 def attention_products(shape: ModelShape, plan: TrainingPlan) -> float:
-    forward_and_back = 6.0 * shape.layers * shape.query_width * min(plan.sequence, plan.tokens)
+    forward_and_back = 6.0 * shape.layers * shape.query_width * min(plan.sequence, plan.tokens * plan.together)
     return forward_and_back * (4 / 3 if plan.checkpointing else 1)
 
 
@@ -83,15 +87,20 @@ class Duration:
 def predict_time(shape: ModelShape, plan: TrainingPlan, speed: Speed, tokens: float) -> Duration:
     """`tokens`: to be trained in all (epochs counted)."""
     rate = 1e9 * getattr(speed, plan.precision) * PRODUCT_EFFICIENCY[plan.precision]
-    slow = 1e9 * speed.float32 * CPU_ATTENTION if plan.device == "cpu" else rate
-    moved = TRAFFIC * shape.layers * layer_bytes(shape, plan) + _weight_traffic(shape, plan)
+    kept = shape.layers * layer_bytes(shape, plan)
+    if plan.device == "cpu":
+        slow = 1e9 * getattr(speed, plan.precision) * CPU_ATTENTION[plan.precision]
+        moved = CPU_TRAFFIC * kept + CPU_LOSS_TRAFFIC * shape.vocabulary
+    else:
+        slow, moved = rate, TRAFFIC * kept + _weight_traffic(shape, plan)
     each = {
         "products": _matrix_products(shape, plan) / rate,
         "attention": attention_products(shape, plan) / slow,
         "moving": moved / (speed.bandwidth * 1e9),
     }
-    per_second = plan.devices * speed.scale / sum(each.values())
-    parts = {name: seconds * tokens / plan.devices / speed.scale for name, seconds in each.items()}
+    at_once = speed.scale * (plan.devices if plan.device == "cuda" else 1)  # processes on one host share its processor
+    per_second = at_once / sum(each.values())
+    parts = {name: seconds * tokens / at_once for name, seconds in each.items()}
     return Duration(per_second, tokens / per_second, products_per_token(shape, plan) * per_second / 1e12, parts)
 
 
