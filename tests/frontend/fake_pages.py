@@ -294,7 +294,7 @@ urlpatterns = [
         path(f"w/<slug:slug>/{name}", page, {"name": name}, name=name)
         for name in (
             *("home", "datasets", "labeling", "training", "models", "evaluations", "deployments", "chat", "jobs", "settings"),
-            *("charts", "upload", "label", "builder"),
+            *("charts", "chart_pair", "upload", "label", "builder"),
         )
     ],
     path("fragment/", fragment),

@@ -57,3 +57,12 @@ def test_months_on_an_axis_are_in_the_language_of_the_page(page: Page) -> None:
     page.goto("/w/demo/charts")
     expect(page.locator(".plot-canvas .xaxislayer-above")).to_contain_text("3月")
     expect(page.locator(".plot-canvas .xaxislayer-above")).not_to_contain_text("Mar")
+
+
+def test_small_charts_follow_the_axis_chosen_in_the_large_one(page: Page) -> None:
+    page.goto("/w/demo/chart_pair")
+    expect(page.locator(".plot-host[data-drawn]")).to_have_count(2)
+    with page.expect_request("**/figure?name=speed&x=tokens"), page.expect_request("**/figure?name=loss&x=tokens"):
+        page.get_by_label("Over").select_option("tokens")
+    with page.expect_request("**/figure?name=speed&x=tokens"):
+        page.reload()
