@@ -137,7 +137,7 @@ class Loop:
             # Every process makes as many passes, because weights that are shared out are exchanged in each.
             units, scale = (micro, 1 / weight) if len(micro) else (chosen[:1], 0.0)
             if first:
-                with self.memory.counting(self.network.core):
+                with self.network.one_pass(), self.memory.counting(self.network.core):
                     found = self.objective.learn(units, scale)
             else:
                 found = self.objective.learn(units, scale)

@@ -4,8 +4,9 @@ Packed is the normal layout: one row, attention inside each document, output lay
 An architecture for which that gives another loss than its own forward pass is run padded instead.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from workers.train import attention
 from workers.train.loss import each_loss, position_losses, summed_loss
 from workers.train.packing import Documents
 from workers.train.sequence import SharedSequence
+from workers.train.side_by_side import SideBySide, deal
 
 Precision = Literal["float32", "bfloat16"]
 Measure = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -34,6 +36,8 @@ class Network:
         self.precision = precision
         self.sequence: SharedSequence | None = None
         """The processes that share every pass with this one; losses and counts are then of this one's stretch."""
+        self.side_by_side: SideBySide | None = None
+        """Where `learn` runs parts of its documents at once."""
         self.packed = self._packing_agrees()
 
     def _packing_agrees(self) -> bool:
@@ -88,11 +92,39 @@ class Network:
         The backward pass lies inside the packing block because recomputed layers attend again.
         """
         chosen = documents.select(indices)
+        if self.side_by_side is not None and len(parts := deal(chosen.lengths)) > 1:
+            return self._learn_parts([chosen.select(part) for part in parts], scale, self.side_by_side)
         with self.differentiating(chosen):
             loss, _ = self.loss_sum(chosen, np.arange(len(chosen)))
             if loss.requires_grad:
                 (loss * scale).backward()
         return float(loss.detach())
+
+    def _learn_parts(self, parts: Sequence[Documents], scale: float, side_by_side: SideBySide) -> float:
+        learnt = [item for item in self.core.parameters() if item.requires_grad]
+
+        def run(part: Documents) -> tuple[float, Sequence[torch.Tensor | None]]:
+            with self.differentiating(part):
+                loss, _ = self.loss_sum(part, np.arange(len(part)))
+                if not loss.requires_grad:
+                    return float(loss), [None] * len(learnt)
+                return float(loss.detach()), torch.autograd.grad(loss * scale, learnt, allow_unused=True)
+
+        found = side_by_side.run([partial(run, part) for part in parts])
+        for _, gradients in found:
+            for item, gradient in zip(learnt, gradients, strict=True):
+                if gradient is not None:
+                    item.grad = gradient if item.grad is None else item.grad.add_(gradient)
+        return sum(loss for loss, _ in found)
+
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
+        """Within this block `learn` runs its documents as one pass, in this thread."""
+        kept, self.side_by_side = self.side_by_side, None
+        try:
+            yield
+        finally:
+            self.side_by_side = kept
 
     def answer_log_probs(self, documents: Documents, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(summed log-probability of the learnt tokens, how many they are) of each of these documents, with gradients."""

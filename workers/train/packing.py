@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+EVENED = 4
+"""Most micro-batches of a step that are made about equal."""
+
 
 @dataclass(frozen=True)
 class Documents:
@@ -90,7 +93,24 @@ class StepPlan:
 
 
 def split_by_tokens(indices: np.ndarray, lengths: np.ndarray, limit: int) -> list[np.ndarray]:
-    """Cut a step into micro-batches of at most `limit` tokens (a longer document stands alone)."""
+    """Cut a step into micro-batches of at most `limit` tokens (a longer document stands alone).
+
+    As few as that allows; where they are only a few, about equal ones, because a small rest costs more than its share.
+    """
+    groups = _filled(indices, lengths, limit)
+    if 1 < len(groups) <= EVENED:
+        low, high = int(lengths[indices].sum()) // len(groups), limit
+        while low < high:
+            middle = (low + high) // 2
+            found = _filled(indices, lengths, middle)
+            if len(found) == len(groups):
+                groups, high = found, middle
+            else:
+                low = middle + 1
+    return [np.asarray(group) for group in groups]
+
+
+def _filled(indices: np.ndarray, lengths: np.ndarray, limit: int) -> list[list[int]]:
     groups: list[list[int]] = []
     filled = limit
     for index in indices:
@@ -100,4 +120,4 @@ def split_by_tokens(indices: np.ndarray, lengths: np.ndarray, limit: int) -> lis
             filled = 0
         groups[-1].append(int(index))
         filled += length
-    return [np.asarray(group) for group in groups]
+    return groups

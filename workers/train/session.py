@@ -33,6 +33,7 @@ from workers.train.offload import check_offload, keep_activations_on_host
 from workers.train.output import folder_digest
 from workers.train.recipe import must_offload, must_recompute
 from workers.train.sequence import check_sequence
+from workers.train.side_by_side import PASSES, SideBySide, pays
 from workers.train.team import Team, gather, share_out
 
 FINISHED = "finished.json"
@@ -98,6 +99,8 @@ class Session:
             speed_up_gates(network.core)
         elif given.compile == "on":
             network.compile_feed_forward()
+        elif self._may_run_side_by_side(network):
+            network.side_by_side = SideBySide(self.program.run.threads)
         parallel = getattr(self.spec, "parallel", None)
         if parallel is not None and parallel.shard != "none" and self.team.size > 1:
             if given.optimizer != "adamw":
@@ -106,6 +109,11 @@ class Session:
                     "Weights that are shared out among processes are learnt with adamw only; choose it, or “none” for sharing.",
                 )
             share_out(network.core, parallel, self.team)
+
+    def _may_run_side_by_side(self, network: Network) -> bool:
+        """Not products in 32 bits, whose library has one number of threads for the whole process."""
+        plain = self.device.type == "cpu" and self.team.size == 1 and network.packed and network.precision == "bfloat16"
+        return plain and pays(network.core, self.program.run.threads)
 
     def _arrange(self, network: Network, choices: dict[str, Any], longest: int) -> int:
         """Whose kernels, where activations wait, and who shares a sequence; returns the longest stretch of one process."""
@@ -166,6 +174,7 @@ class Session:
                 "layout": "packed" if loop.network.packed else "padded",
                 "device": str(self.device),
                 "processes": self.team.size,
+                "passes_at_once": 1 if loop.network.side_by_side is None else PASSES,
                 "versions": describe(),
                 "datasets": [{"name": item.name, "sha256": item.sha256} for item in datasets_of(self.program.run)],
                 "models": recorded(self.program.run),

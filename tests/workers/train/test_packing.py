@@ -39,6 +39,13 @@ def test_micro_batches_keep_the_limit_and_lose_nothing() -> None:
     assert all(documents.lengths[group].sum() <= 50 for group in groups)
 
 
+def test_few_micro_batches_are_about_equal() -> None:
+    lengths = np.array([300, 200, 250, 350, 400, 64])
+    groups = split_by_tokens(np.arange(6), lengths, 1500)
+    assert [lengths[group].tolist() for group in groups] == [[300, 200, 250], [350, 400, 64]]
+    assert [len(group) for group in split_by_tokens(np.arange(3), np.array([900, 10, 20]), 100)] == [1, 2]
+
+
 def test_equal_documents_are_never_on_both_sides_of_the_held_out_split() -> None:
     rows = [([number, number + 1, number % 7], None) for number in range(40)] * 2
     learnt, held_out = split(Documents.of(rows), 0.2, seed=0)
