@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import json
 import math
 import os
@@ -22,6 +23,7 @@ PR_SET_PDEATHSIG = 1
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+WANT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "std::bad_alloc")
 EXIT_DISK_FULL = 74
 """The disk is so full that not even the error could be written (sysexits' EX_IOERR)."""
 EXIT_STOPPED = 75
@@ -145,17 +147,13 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
     except OSError as error:
         _fail(program, _system_error(error))
     except MemoryError:
-        _fail(
-            program,
-            UserError(
-                "job.out_of_memory",
-                "The machine has too little memory for this job; choose a smaller model or shorter texts.",
-            ),
-        )
+        _fail(program, out_of_memory())
     except Exception as error:  # noqa: BLE001  (the process boundary: record what happened, then end)
         _fail(
             program,
-            UserError(
+            out_of_memory()
+            if _is_want_of_memory(error)
+            else UserError(
                 "job.crashed",
                 "The program stopped with {kind} ({detail}); its log says where. Press Retry to run it again.",
                 kind=type(error).__name__,
@@ -165,7 +163,21 @@ def main(body: Callable[[Program], Mapping[str, Any]], argv: list[str] | None = 
     sys.exit(EXIT_DONE)
 
 
+def out_of_memory() -> UserError:
+    return UserError(
+        "job.out_of_memory", "The machine has too little memory for this job; choose a smaller model or shorter texts."
+    )
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """Libraries tell it by the text of an exception of another kind."""
+    said = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or any(words in said for words in WANT_OF_MEMORY)
+
+
 def _system_error(error: OSError) -> UserError:
+    if error.errno == errno.ENOMEM:
+        return out_of_memory()
     if error.errno == 28:
         return UserError("job.disk_full", "The disk is full; free some space and press Retry: the job goes on where it stopped.")
     return UserError(

@@ -6,6 +6,8 @@ import socket
 from functools import cache
 from pathlib import Path
 
+MEMORY_EVENTS = Path("/proc/vmstat")
+
 
 @cache
 def host() -> str:
@@ -35,6 +37,15 @@ def _start_time_elsewhere(pid: int) -> float | None:
 
 def is_alive(pid: int | None, started: float | None) -> bool:
     return pid is not None and (now := start_time(pid)) is not None and (started is None or now == started)
+
+
+def kills_for_memory() -> int:
+    """How many processes the kernel has killed since its start because memory ran out; 0 where it does not tell."""
+    try:
+        lines = MEMORY_EVENTS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def kill_group(pid: int | None, started: float | None, how: int = signal.SIGKILL) -> bool:

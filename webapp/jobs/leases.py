@@ -21,6 +21,8 @@ from webapp.jobs.services import publish_state, wake_workers
 logger = logging.getLogger(__name__)
 MAXIMUM_LOSSES = 8
 """A program that dies so often without getting further is given up: it would die for ever."""
+MAXIMUM_STARVED = 2
+"""The same where the kernel says that it killed for want of memory."""
 QUEUE_WINDOW = 500
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 
 from webapp.core.events import publish
 from webapp.jobs import paths
@@ -29,6 +30,8 @@ def pump(job: Job) -> int:
     if not whole:
         return 0
     events = [event for line in block[:whole].splitlines() if (event := _parse(line)) and event["seq"] > job.event_seq]
+    if job.losses and _gets_further(job, events):
+        job.losses = 0
     with transaction.atomic():
         _record(job, events)
         job.event_offset += whole
@@ -44,6 +47,15 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("seq"), int) else None
+
+
+def _gets_further(job: Job, events: Iterable[dict[str, Any]]) -> bool:
+    """Whether a step is reached that no earlier attempt reached; what a program repeats before it dies again does not count."""
+    steps = [event["step"] for event in events if event["type"] == "metric"]
+    known = MetricPoint.objects.filter(job=job).aggregate(last=Max("step"))["last"]
+    if known is not None or steps:
+        return max(steps, default=-1) > (-1 if known is None else known)
+    return any(event["type"] == "progress" and float(event["done"] or 0) > job.progress_done for event in events)
 
 
 def _time(event: dict[str, Any]) -> datetime:
@@ -84,9 +96,6 @@ def _progress_fields(job: Job, events: list[dict[str, Any]]) -> list[str]:
         if event["type"] == "progress":
             job.progress_done, job.progress_total = float(event["done"] or 0), float(event["total"] or 0)
             job.progress_unit, job.eta_seconds = str(event.get("unit") or "")[:20], event.get("eta_seconds")
-            job.losses = 0
-        elif event["type"] == "metric":
-            job.losses = 0
         elif event["type"] == "phase":
             job.phase = str(event["name"])[:40]
         elif event["type"] == "error":

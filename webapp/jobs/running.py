@@ -19,7 +19,7 @@ from webapp.jobs.kinds import JobKind, get_kind
 from webapp.jobs.models import DeviceSlot, Job, State, Wish
 from webapp.jobs.pump import pump
 from webapp.jobs.services import publish_state
-from workers.program import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_DONE, EXIT_STOPPED
+from workers.program import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_DONE, EXIT_STOPPED, out_of_memory
 from workers.spec.run import RunFile
 from workers.supervise import Child
 
@@ -98,6 +98,7 @@ def run(job: Job, *, lost: threading.Event) -> None:
     Job.objects.filter(pk=job.pk).update(
         pid=child.pid, pid_started=processes.start_time(child.pid), child_started_at=timezone.now()
     )
+    kills = processes.kills_for_memory()
     try:
         code = watch(job, child, lost=lost)
     finally:
@@ -105,7 +106,7 @@ def run(job: Job, *, lost: threading.Event) -> None:
     while pump(job):
         pass
     if not lost.is_set():
-        conclude(job, kind, code)
+        conclude(job, kind, code, starved=processes.kills_for_memory() > kills)
 
 
 def device_environment(job: Job) -> dict[str, str]:
@@ -166,8 +167,8 @@ def read_wish(job: Job) -> str:
     return str(job.wish)
 
 
-def conclude(job: Job, kind: JobKind, code: int) -> None:
-    """Turn the exit code and the wish into the next state."""
+def conclude(job: Job, kind: JobKind, code: int, *, starved: bool = False) -> None:
+    """Turn the exit code and the wish into the next state. `starved`: the system killed for want of memory meanwhile."""
     wish = read_wish(job)
     endings: dict[str, Callable[[], None]] = {
         Wish.CANCEL: lambda: _end(job, kind, State.CANCELLED),
@@ -181,7 +182,7 @@ def conclude(job: Job, kind: JobKind, code: int) -> None:
     elif code == EXIT_STOPPED or shutting_down.is_set():
         leases.release(job, State.QUEUED, queued_at=timezone.now(), phase="")
     elif code < 0:
-        _lost(job, kind, -code)
+        _lost(job, kind, -code, starved=starved and -code == signal.SIGKILL)
     else:
         _failed(job, kind, code)
 
@@ -192,11 +193,17 @@ def _end(job: Job, kind: JobKind, state: str) -> None:
         kind.ended(job)
 
 
-def _lost(job: Job, kind: JobKind, number: int) -> None:
-    """Killed by the system or by hand: try again from the last checkpoint, but not for ever."""
+def _lost(job: Job, kind: JobKind, number: int, *, starved: bool) -> None:
+    """Killed by the system or by hand: try again from the last checkpoint, but not for ever.
+
+    Who was killed for want of memory gets one more try, because another program may have taken it.
+    """
     job.losses += 1
-    if job.losses < leases.MAXIMUM_LOSSES:
+    if job.losses < (leases.MAXIMUM_STARVED if starved else leases.MAXIMUM_LOSSES):
         leases.release(job, State.QUEUED, losses=job.losses, queued_at=timezone.now(), phase="")
+        return
+    if starved:
+        fail(job, out_of_memory())
         return
     error = UserError(
         "job.killed",

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from workers.planner.host import host_memory
 from workers.spec.train import Optimisation
 from workers.train.network import Precision
 
@@ -140,12 +141,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that a run may take."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - not a file of ours
-            facts = dict(line.split(":") for line in file)
-        return int(facts["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 4 << 30
+    return int(host_memory()[1])
 
 
 def choose_precision(given: str, parameters: int, hidden_size: int, device: torch.device) -> Precision:

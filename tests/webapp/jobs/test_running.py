@@ -5,9 +5,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from webapp.accounts.models import User
 from webapp.core import processes
@@ -137,6 +139,34 @@ def test_program_that_always_dies_is_given_up_with_a_sentence(submit: Any) -> No
     running.conclude(claimed, running.get_kind("count"), -9)
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "job.killed")
+
+
+def test_program_killed_for_want_of_memory_says_so_after_one_more_try(
+    submit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S8.7: the kernel counts what it kills when memory runs out; another program may have taken it the first time.
+
+    An earlier attempt got further than these two, so that their steps are no progress.
+    """
+    count = tmp_path / "vmstat"
+    monkeypatch.setattr(processes, "MEMORY_EVENTS", count)
+    job = submit(until=1000, pause=0.03)
+    MetricPoint.objects.create(job=job, name="loss", step=5000, value=1.0, at=timezone.now())
+    for kills, expected in ((1, (State.QUEUED, "")), (2, (State.FAILED, "job.out_of_memory"))):
+        count.write_text(f"pgfault 12\noom_kill {kills - 1}\n")
+        seen = MetricPoint.objects.filter(job=job).count()
+        thread = in_background()
+        wait_for(lambda seen=seen: MetricPoint.objects.filter(job=job).count() > seen + 2)
+        count.write_text(f"pgfault 12\noom_kill {kills}\n")
+        os.kill(Job.objects.get(pk=job.pk).pid or 0, signal.SIGKILL)
+        thread.join(60)
+        job.refresh_from_db()
+        assert (job.state, job.error_code) == expected
+
+
+def test_kernel_that_tells_nothing_counts_no_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "MEMORY_EVENTS", tmp_path / "none")
+    assert processes.kills_for_memory() == 0
 
 
 def test_worker_that_ends_hands_its_job_back(submit: Any) -> None:

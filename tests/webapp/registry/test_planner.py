@@ -1,22 +1,34 @@
 """«Will it fit?»: the planner's page, the planner beside the training form, recipes applied with one click (S8.7, S10.7)."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from tests.webapp.registry.conftest import Run
+from tests.webapp.registry.conftest import Run, dialogues, make_version
+from tests.workers.models.tiny import write_model
 from webapp.accounts.models import User, Workspace
 from webapp.datasets.models import DatasetVersion
 from webapp.jobs.models import Job, State
-from webapp.registry.models import Model
+from webapp.registry.models import Model, ModelKind
+from webapp.registry.registering import register_model
 from webapp.registry.training import planned_form, planning
+from webapp.registry.training.left_open import passes_at_once
 from workers.planner.cards import CARDS, GIB, Device
+from workers.planner.plan import TrainingPlan
 from workers.planner.shape import KNOWN
+from workers.spec.record import Message, Record
 
 pytestmark = pytest.mark.django_db
 HERE = "/w/academy/training"
+STRICT = (
+    "{% if messages[0].role == 'assistant' %}{{ raise_exception('the user speaks first') }}{% endif %}"
+    "{% for message in messages %}{{ message.role }}: {% generation %}{{ message.content }}{% endgeneration %}\n{% endfor %}"
+)
+"""A template that refuses some conversations."""
 
 
 def text(response: Any) -> str:
@@ -105,6 +117,92 @@ def test_recipe_for_a_small_device_is_offered_as_settings(
     assert found["here"]["verdict"] == "no"
     assert "method=qlora" in found["here"]["recipe"]["apply"]
     assert found["here"]["recipe"]["total"] < 4 * GIB
+
+
+def test_a_refused_record_does_not_silence_the_planner(
+    alice_client: Client, alice: User, workspace: Workspace, tmp_path: Path
+) -> None:
+    """What the template refuses is told in a sentence, and the rest is planned with; when all is refused, only the sentence."""
+    folder = write_model(tmp_path / "strict")
+    (folder / "chat_template.jinja").write_text(STRICT, encoding="utf-8")
+    model = register_model(workspace=workspace, name="Strict", kind=ModelKind.BASE, folder=folder, created_by=alice)
+    good = dialogues(6)
+    bad = [Record(id="bad", messages=[Message(role="assistant", content="Hello."), Message(role="user", content="Hm?")])]
+    for name, records, answered in (("Mixed", [*bad, *good], True), ("Refused", bad, False)):
+        version = make_version(alice, workspace, name, records)
+        shown = text(alice_client.get(f"{HERE}/planner/panel/sft/", {"datasets": version.pk, "base_model": model.pk}))
+        assert "refuses this conversation (the user speaks first)" in shown
+        assert ("RTX 2080" in shown) is answered
+        assert ("One of the first records is not counted" in shown) is answered
+
+
+GIVEN = {"datasets": "1", "base_model": "1", "method": "full", "max_length": "512"}
+MEDIUM = KNOWN["Qwen2.5-1.5B"]
+
+
+def plan_on(device: Device, values: dict[str, str], kind: str = "sft") -> TrainingPlan:
+    plan, left_open, _ = planned_form.planned(kind, GIVEN | values, MEDIUM, planned_form.Lengths([512] * 400, 4000))
+    return planning.on_device(plan, device, MEDIUM, "bfloat16", left_open)
+
+
+PROCESSOR = Device("a processor", 64.0, 0, 0, kind="cpu", own=True)
+
+
+def test_the_form_tells_what_waits_in_the_hosts_memory() -> None:
+    card = CARDS["A100 80G"]
+    plan = plan_on(card, {"optimisation.offload_optimizer": "on", "optimisation.offload_activations": "on"})
+    assert plan.paged
+    assert plan.offload
+    assert not plan_on(card, {}).paged
+
+
+def test_the_form_tells_how_many_processes_share_a_sequence() -> None:
+    size = {"optimisation.tokens_per_step": "8192", "optimisation.micro_batch_tokens": "512"}
+    four = {**size, "parallel.processes": "4"}
+    alone, apart, together = (plan_on(PROCESSOR, {**given}) for given in (size, four, {**four, "parallel.sequence": "4"}))
+    assert (alone.tokens, alone.passes) == (512, 16)
+    assert (apart.tokens, apart.passes, apart.devices) == (512, 4, 4)
+    assert (together.tokens, together.passes, together.together) == (512, 4, 4), "a pass of 2048 tokens, a stretch each"
+    longer = {"max_length": "2048", "parallel.processes": "4", "parallel.sequence": "4", "optimisation.micro_batch_tokens": "64"}
+    lengths = planned_form.Lengths([2048] * 10, 100)
+    plan, _, _ = planned_form.planned("sft", GIVEN | longer, MEDIUM, lengths)
+    assert plan.tokens == 512
+    assert plan_on(PROCESSOR, {**size, "parallel.processes": "3", "parallel.sequence": "2"}).together == 1
+
+
+def test_what_is_left_open_follows_the_device() -> None:
+    """As the trainer does: long passes on a roomy card, short ones where memory is scarce, and computing again where needed."""
+    wide = {"optimisation.tokens_per_step": "16384"}
+    roomy, narrow = CARDS["H200"], Device("a small card", 1.5, 10, 100)
+    assert plan_on(PROCESSOR, wide).tokens == 2560
+    assert plan_on(roomy, wide).tokens > 2 * plan_on(PROCESSOR, wide).tokens
+    assert plan_on(narrow, wide).tokens < 1024
+    assert not plan_on(roomy, wide).checkpointing
+    assert plan_on(narrow, wide).checkpointing
+    assert not plan_on(narrow, {**wide, "optimisation.gradient_checkpointing": "off"}).checkpointing
+    assert plan_on(narrow, {**wide, "optimisation.micro_batch_tokens": "4096"}).tokens == 4096
+
+
+def test_two_passes_at_once_where_the_trainer_makes_two() -> None:
+    plan = TrainingPlan(method="lora", precision="bfloat16")
+    assert passes_at_once(plan, MEDIUM, threads=2) == 2
+    assert passes_at_once(plan, MEDIUM, threads=1) == 1
+    others: list[dict[str, Any]] = [
+        {"precision": "float32"},
+        {"dropout": True},
+        {"devices": 2},
+        {"method": "full"},
+        {"device": "cuda"},
+    ]
+    assert {passes_at_once(replace(plan, **other), MEDIUM, threads=2) for other in others} == {1}
+
+
+def test_shorter_examples_are_the_fields_own_name() -> None:
+    before = TrainingPlan(sequence=512)
+    after = TrainingPlan(sequence=256)
+    assert planned_form.settings_for(before, after, "pretrain") == {"sequence_length": "256"}
+    assert planned_form.settings_for(before, after) == {"max_length": "256"}
+    assert "qlora" not in planning.allowed_steps("reward"), "which has no such method"
 
 
 def test_api_answers_like_the_page(alice_client: Client, charlie_client: Client, workspace: Workspace) -> None:

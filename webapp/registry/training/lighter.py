@@ -46,9 +46,9 @@ def plan_of_spec(job: Job) -> tuple[ModelShape, TrainingPlan] | None:
         lengths = planned_form.lengths_of(version, model, what_is_needed(job.kind, values.get("loss", "")))
     except UserError:
         return None
-    plan, _ = planned_form.planned(job.kind, values, shape, lengths)
+    plan, left_open, _ = planned_form.planned(job.kind, values, shape, lengths)
     device = planning.own_device("cuda" if job.resource == "gpu" else "cpu")
-    return shape, planning.on_device(plan, device, shape, values.get("optimisation.precision") or "auto")
+    return shape, planning.on_device(plan, device, shape, values.get("optimisation.precision") or "auto", left_open)
 
 
 def next_recipe(job: Job) -> tuple[TrainingPlan, Recipe] | None:
@@ -87,7 +87,7 @@ def start_lighter(*, user: User, job_id: int) -> Job:
         )
     plan, recipe = following
     values = {**job.spec, "name": free_name(job.workspace, str(job.spec["name"]))}
-    for path, value in planned_form.settings_for(plan, recipe.plan).items():
+    for path, value in planned_form.settings_for(plan, recipe.plan, job.kind).items():
         if path.partition(".")[0] in values:
             _set(values, path, value)
     return start_training(

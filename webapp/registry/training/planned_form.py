@@ -1,14 +1,14 @@
 """From the training form to the planner: what the run would choose for what is left open, and settings that make it fit."""
 
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from webapp.accounts.models import User, Workspace
-from webapp.core.errors import UserError
+from webapp.core.errors import UserError, translate
 from webapp.datasets.files import version_path
 from webapp.datasets.models import DatasetVersion
 from webapp.registry.access import access_ready_model
@@ -16,6 +16,7 @@ from webapp.registry.models import Model
 from webapp.registry.services import TRAINABLE
 from webapp.registry.training import bars, planning
 from webapp.registry.training.checks import missing_field, rendered_pair, what_is_needed
+from webapp.registry.training.left_open import LeftOpen, open_limit, pass_tokens, stretch
 from webapp.registry.training.previews import template_of
 from webapp.registry.training.services import TOKENIZER_SOURCES, usable_version
 from workers.data.records import as_messages, as_text, read_records
@@ -31,15 +32,27 @@ LONG_TEXT = 20_000
 """Characters of a text that a page takes the time to tokenise."""
 FULL_BELOW = 50_000_000
 """Weights below which the method «automatic» trains all of them (workers.train.recipe)."""
-LONGEST_PASS = 2048
-"""Tokens that the trainer takes at once when it is left to choose (on a processor)."""
 SHOWN_CARDS = ("RTX 2080", "RTX 3060", "RTX 4090", "A100 80G")
 
 
-class Lengths:
-    """Tokens of a dataset's records, from its first ones."""
+@dataclass(frozen=True)
+class Refused:
+    """Records that the chat template refuses: how many, and its sentence about the first of them."""
 
-    def __init__(self, lengths: list[int], count: int) -> None:
+    count: int
+    template: str
+    params: Mapping[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        return translate(self.template, dict(self.params))
+
+
+class Lengths:
+    """Tokens of a dataset's records, from its first ones; training leaves out what the template refuses."""
+
+    def __init__(self, lengths: list[int], count: int, refused: Refused | None = None) -> None:
+        self.refused = refused
         ordered = sorted(lengths) or [128]
         self.mean = sum(ordered) / len(ordered)
         self.longest = ordered[-1]
@@ -51,18 +64,26 @@ class Lengths:
 
 
 @lru_cache(maxsize=64)
-def _lengths(path: Path, _sha256: str, model_id: int, changed: str, kind: str) -> tuple[int, ...]:
+def _lengths(path: Path, _sha256: str, model_id: int, changed: str, kind: str) -> tuple[tuple[int, ...], Refused | None]:
     template = template_of(Model.objects.select_related("base").get(pk=model_id))
     found: list[int] = []
+    refused: list[UserError] = []
     for record in read_records(path):
-        if len(found) >= LOOKED_AT:
+        if len(found) + len(refused) >= LOOKED_AT:
             break
         if kind == "pretrain":
             text = as_text(record) or "\n".join(message.content for message in record.messages or [])
             found += [_text_tokens(template, text)] if text else []
         elif not missing_field(record, kind):
-            found.append(_tokens(template, record, kind))
-    return tuple(found)
+            try:
+                found.append(_tokens(template, record, kind))
+            except UserError as error:
+                refused.append(error)
+    if not refused:
+        return tuple(found), None
+    if not found:
+        raise refused[0]
+    return tuple(found), Refused(len(refused), refused[0].template, refused[0].params)
 
 
 def _text_tokens(template: ChatTemplate, text: str) -> int:
@@ -79,8 +100,8 @@ def _tokens(template: ChatTemplate, record: Record, kind: str) -> int:
 
 
 def lengths_of(version: DatasetVersion, model: Model, kind: str) -> Lengths:
-    found = _lengths(version_path(version), version.sha256, model.pk, model.weights_sha256, kind)
-    return Lengths(list(found), version.count)
+    found, refused = _lengths(version_path(version), version.sha256, model.pk, model.weights_sha256, kind)
+    return Lengths(list(found), version.count, refused)
 
 
 def number(values: Mapping[str, str], name: str) -> float | None:
@@ -126,8 +147,8 @@ def shape_for(model: Model, kind: str, values: Mapping[str, str]) -> ModelShape:
     return shape
 
 
-def planned(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Lengths) -> tuple[TrainingPlan, float]:
-    """(plan, tokens to be trained in all), with the trainer's own choices where the form leaves them open."""
+def planned(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Lengths) -> tuple[TrainingPlan, LeftOpen, float]:
+    """(plan, what the trainer will settle on its device, tokens to be trained in all)."""
     method = values.get("method") or "auto"
     if kind == "pretrain":
         method = "full"
@@ -139,30 +160,42 @@ def planned(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Le
     if per_step is None:
         wanted = 16 * pieces if kind == "pretrain" else 32 * lengths.mean
         per_step = int(min(max(min(wanted, lengths.total / 16), 64), 16_384))
-    tokens = pass_tokens(per_step, longest, whole(values, "optimisation.micro_batch_tokens"))
+    processes, together = _processes(values)
+    per_step = max(1, per_step * together // processes)
+    given = whole(values, "optimisation.micro_batch_tokens")
+    tokens = pass_tokens(per_step, longest, (given or open_limit(per_step, "cpu", per_step)) * together)
     plan = TrainingPlan(
         method=method,  # type: ignore[arg-type]
         sequence=longest,
-        tokens=tokens,
+        tokens=stretch(tokens, together),
         passes=max(1, round(per_step / tokens)),
         checkpointing=values.get("optimisation.gradient_checkpointing") == "on",
         optimizer=planning.optimizer_of(values.get("optimisation.optimizer")),  # type: ignore[arg-type]
+        paged=values.get("optimisation.offload_optimizer") == "on",
+        offload=values.get("optimisation.offload_activations") == "on",
         rank=whole(values, "lora.rank") or 16,
         dropout=(number(values, "lora.dropout") or 0) > 0,
         typical=min(longest, round(lengths.mean)),
-        devices=whole(values, "parallel.processes") or 1,
+        devices=processes,
+        together=together,
         sharding=values.get("parallel.shard") or "none",  # type: ignore[arg-type]
         group=whole(values, "parallel.shard_group"),
+        references=1 if kind == "grpo" and method == "full" and number(values, "beta") else 0,
         stored_bytes=4 if shape.parameters < 10**9 else 2,
     )
-    return plan, _budget(kind, values, shape, lengths)
+    left_open = LeftOpen(
+        per_step=0 if given else per_step,
+        recompute=values.get("optimisation.gradient_checkpointing", "auto") in {"", "auto"},
+        offload=values.get("optimisation.offload_activations", "auto") in {"", "auto"},
+    )
+    return plan, left_open, _budget(kind, values, shape, lengths)
 
 
-def pass_tokens(per_step: int, longest: int, given: int | None) -> int:
-    """The fullest pass of a step, as the trainer cuts it (workers.train.recipe): steps end with whole examples."""
-    part = per_step / math.ceil(per_step / LONGEST_PASS)
-    limit = given or max(64, math.ceil(1.25 * part))
-    return max(longest, min(limit, per_step + longest // 2))
+def _processes(values: Mapping[str, str]) -> tuple[int, int]:
+    """(processes, how many of them share each sequence); groups that do not come out even are refused when the run starts."""
+    processes = whole(values, "parallel.processes") or 1
+    together = whole(values, "parallel.sequence") or 1
+    return processes, together if processes % together == 0 else 1
 
 
 def _budget(kind: str, values: Mapping[str, str], shape: ModelShape, lengths: Lengths) -> float:
@@ -188,22 +221,22 @@ def panel(user: User, workspace: Workspace, kind: str, values: Mapping[str, str]
     version = usable_version(user, workspace, version_id)
     shape = shape_for(model, kind, values)
     lengths = lengths_of(version, model, what_is_needed(kind, values.get("loss", "")))
-    plan, tokens = planned(kind, values, shape, lengths)
+    plan, left_open, tokens = planned(kind, values, shape, lengths)
     shown = [device for device in planning.devices() if device.own] + [CARDS[name] for name in SHOWN_CARDS]
     precision = values.get("optimisation.precision") or "auto"
-    rows = planning.rows(
-        shape, plan, tokens=tokens, precision=precision, scale=planning.learned_scale(workspace), kind=kind, only=shown
-    )
+    scale = planning.learned_scale(workspace)
+    rows = planning.rows(shape, plan, tokens=tokens, precision=precision, scale=scale, kind=kind, only=shown, left_open=left_open)
     drawn = bars.drawn(rows)
     for facts, row in zip(drawn, rows, strict=True):
         if row.recipe is not None:
-            facts["recipe"]["apply"] = urlencode(settings_for(row.plan, row.recipe.plan))
+            facts["recipe"]["apply"] = urlencode(settings_for(row.plan, row.recipe.plan, kind))
     limit = number(values, "time_budget_seconds")
     return {
         "rows": drawn,
         "here": drawn[0],
         "plan": plan,
         "shape": shape,
+        "refused": lengths.refused,
         "tokens": tokens,
         "trained": trained_weights(shape, plan),
         "limit": limit if limit is not None and limit < drawn[0]["seconds"] else None,
@@ -212,7 +245,7 @@ def panel(user: User, workspace: Workspace, kind: str, values: Mapping[str, str]
     }
 
 
-def settings_for(before: TrainingPlan, after: TrainingPlan) -> dict[str, str]:
+def settings_for(before: TrainingPlan, after: TrainingPlan, kind: str = "sft") -> dict[str, str]:
     """The fields of the form that turn one plan into the other."""
     found: dict[str, str] = {}
     if after.method != before.method:
@@ -224,5 +257,5 @@ def settings_for(before: TrainingPlan, after: TrainingPlan) -> dict[str, str]:
     if after.optimizer != before.optimizer:
         found["optimisation.optimizer"] = after.optimizer
     if after.sequence != before.sequence:
-        found["max_length"] = str(after.sequence)
+        found["sequence_length" if kind == "pretrain" else "max_length"] = str(after.sequence)
     return found

@@ -19,9 +19,10 @@ from webapp.registry.inputs import model_folder
 from webapp.registry.models import Model, ModelKind
 from webapp.registry.queries import ready_models
 from webapp.registry.services import TRAINABLE
+from webapp.registry.training.left_open import LeftOpen, passes_at_once
 from workers.data.template_files import read_json
 from workers.planner.cards import CARDS, Device, Verdict
-from workers.planner.host import host_memory, own_cards, own_processor
+from workers.planner.host import has_large_pages, host_memory, own_cards, own_processor
 from workers.planner.memory import OPTIMIZER_BYTES, Memory, predict_memory
 from workers.planner.plan import TrainingPlan
 from workers.planner.recipes import Recipe, fitting_recipe, judge
@@ -32,6 +33,7 @@ from workers.planner.timing import TYPICAL, Duration, Speed, predict_time
 OFFERED = 100
 EARLIER_RUNS = 5
 MILLION = 1_000_000
+SETTLED = LeftOpen()
 GOOD_GAIN = 1.5
 """How much faster 16-bit products must be before the trainer takes them (workers.train.recipe)."""
 
@@ -170,6 +172,10 @@ def plan_of_run(job: Job) -> tuple[ModelShape, TrainingPlan] | None:
         typical=int(tokens_seen / examples) if examples and tokens_seen else 0,
         new_tokens=bool(resolved.get("untrained_tokens")),
         device=device,  # type: ignore[arg-type]
+        paged=bool(resolved.get("offload_optimizer")),
+        offload=bool(resolved.get("offload_activations")),
+        at_once=int(resolved.get("passes_at_once") or 1),
+        large_pages=has_large_pages(),
         stored_bytes=4 if shape.parameters < 10**9 else 2,
     )
     return shape, plan
@@ -192,16 +198,20 @@ def chosen_precision(given: str, shape: ModelShape, device: Device) -> str:
     return "bfloat16" if shape.parameters >= 2 * MILLION and speed.bfloat16 >= GOOD_GAIN * speed.float32 else "float32"
 
 
-def on_device(plan: TrainingPlan, device: Device, shape: ModelShape, precision: str = "auto") -> TrainingPlan:
+def on_device(
+    plan: TrainingPlan, device: Device, shape: ModelShape, precision: str = "auto", left_open: LeftOpen = SETTLED
+) -> TrainingPlan:
     """The plan as it would run on this device."""
-    chosen = chosen_precision(precision, shape, device)
-    return replace(plan, device=device.kind, precision=chosen)  # type: ignore[arg-type]
+    precise = chosen_precision(precision, shape, device)
+    here = replace(plan, device=device.kind, precision=precise, large_pages=has_large_pages())  # type: ignore[arg-type]
+    here = replace(here, at_once=passes_at_once(here, shape, threads_per_job()))
+    return left_open.chosen(here, device, shape)
 
 
 def allowed_steps(kind: str) -> frozenset[str]:
     """Rungs of the ladder that a kind of run can take."""
     common = {"recompute", "shorter_passes", "optimizer_8bit", "shorter_examples"}
-    return frozenset(common if kind in {"pretrain", "tokenizer"} else common | {"lora", "qlora"})
+    return frozenset(common | {"pretrain": set(), "tokenizer": set(), "reward": {"lora"}}.get(kind, {"lora", "qlora"}))
 
 
 def rows(
@@ -213,11 +223,12 @@ def rows(
     scale: float = 1.0,
     kind: str = "sft",
     only: list[Device] | None = None,
+    left_open: LeftOpen = SETTLED,
 ) -> list[Row]:
     """The plan on every device; `tokens`: to be trained in all."""
     found = []
     for device in devices() if only is None else only:
-        here = on_device(plan, device, shape, precision)
+        here = on_device(plan, device, shape, precision, left_open)
         judged = judge(shape, here, device.usable)
         speed = speed_of(device, scale)
         recipe = None if judged.verdict == "fits" else fitting_recipe(shape, here, device.usable, allowed_steps(kind))
