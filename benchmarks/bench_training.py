@@ -90,9 +90,7 @@ def our_loop(folder: Path, case: dict[str, Any], threads: int, batch_tokens: int
     from workers.program import Program
     from workers.spec.run import RunFile
     from workers.spec.train import PretrainSpec, SftSpec
-    from workers.train.pretrain import PretrainJob
-    from workers.train.session import Session
-    from workers.train.sft import SftJob
+    from workers.train.machine import set_manners
 
     spec: dict[str, Any] = {"name": "bench", "datasets": [1], "base_model": 1, "epochs": 1, "held_out_fraction": 0}
     spec |= {"optimisation": {"tokens_per_step": batch_tokens, "learning_rate": 1e-3}}
@@ -103,6 +101,11 @@ def our_loop(folder: Path, case: dict[str, Any], threads: int, batch_tokens: int
     }
     places = {"run_dir": str(folder / "run"), "output_dir": str(folder / "run/out"), "threads": threads}
     run = RunFile.model_validate({"job": 1, "kind": case["kind"], "spec": spec, "inputs": inputs, **places})
+    set_manners(run)  # before torch is imported
+    from workers.train.pretrain import PretrainJob
+    from workers.train.session import Session
+    from workers.train.sft import SftJob
+
     program = Program(run)
     job: PretrainJob | SftJob
     if case["kind"] == "pretrain":
@@ -249,7 +252,7 @@ def main() -> None:
     parser.add_argument("--case", choices=list(CASES))
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    os.environ.update(OMP_NUM_THREADS=str(options.threads), OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1")
+    os.environ.update(OMP_NUM_THREADS=str(options.threads), HF_HUB_OFFLINE="1")
     if options.child:
         name, side, place = options.child
         child(name, side, Path(place), options)

@@ -2,9 +2,10 @@
 
 All sides learn the same conversations in the same order, 8 in a step, from the same weights and the same first adapter, with
 the same mask, AdamW, constant rate and clipping; they are programs of their own that take turns step by step. Left to each
-side is what speed is made of: padding, recomputing, packing, kinds of numbers. «default» is what a user gets who sets none of
-that; the other settings are the best that we know of. Sides that pack choose their own batches, so their losses are told, but
-not compared. The loss at the end is measured by one program on the same held-out conversations.
+side is what speed is made of: padding, recomputing, packing, kinds of numbers, how threads wait (peers have OpenMP's default).
+«default» is what a user gets who sets none of that; the other settings are the best that we know of. Sides that pack choose their
+own batches, so their losses are told, but not compared. The loss at the end is measured by one program on the same held-out
+conversations.
 
 A peer is left out when its Python is not given. TRL runs in this project's environment or in a copy of it:
   python -m venv trl-env && trl-env/bin/pip install -r requirements.txt -r requirements/bench.txt
@@ -223,7 +224,7 @@ def main() -> None:
     parser.add_argument("--files", type=Path, help="folder that keeps base and tokenizer for the next run")
     parser.add_argument("--json", type=Path, help="file to which each case adds one line")
     options = parser.parse_args()
-    os.environ.update(OMP_NUM_THREADS=str(options.threads), OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1")
+    os.environ.update(OMP_NUM_THREADS=str(options.threads), HF_HUB_OFFLINE="1")
     os.environ.update(TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error")
     with tempfile.TemporaryDirectory() as place:
         os.environ["HF_DATASETS_CACHE"] = str(Path(place) / "cache")

@@ -23,6 +23,10 @@ def open_job(given: dict[str, Any]) -> Any:
     from workers.program import Program
     from workers.spec.run import RunFile
     from workers.spec.train import SftSpec
+    from workers.train.machine import set_manners
+
+    run = run_file(given, RunFile)
+    set_manners(run)  # before torch is imported
     from workers.train.session import Session
     from workers.train.sft import SftJob
 
@@ -32,6 +36,12 @@ def open_job(given: dict[str, Any]) -> Any:
             super()._examine_base(network, first)
             return []
 
+    settings = SftSpec.model_validate(run.spec)
+    return Job(Session(Program(run), settings), settings)
+
+
+def run_file(given: dict[str, Any], kind: Any) -> Any:
+    """What a worker would give the program."""
     optimisation = {"tokens_per_step": given["tokens_per_step"], "learning_rate": given["rate"]}
     optimisation |= {"schedule": "constant", "warmup_fraction": 0.0, **given["settings"]}
     spec = {"name": "bench", "base_model": 1, "datasets": [1], "epochs": 1, "held_out_fraction": 0}
@@ -42,9 +52,7 @@ def open_job(given: dict[str, Any]) -> Any:
         "base_model": {**facts, "kind": "model", "path": str(files / "base")},
     }
     places = {"run_dir": given["out"], "output_dir": given["out"] + "/out", "threads": given["threads"]}
-    run = RunFile.model_validate({"job": 1, "kind": "sft", "spec": spec, "inputs": inputs, **places})
-    settings = SftSpec.model_validate(spec)
-    return Job(Session(Program(run), settings), settings)
+    return kind.model_validate({"job": 1, "kind": "sft", "spec": spec, "inputs": inputs, **places})
 
 
 def main() -> None:
