@@ -31,6 +31,11 @@ def answers(fake: Fake) -> list[dict[str, Any]]:
     return [turn for turn in fake.call("state")["turns"].values() if turn["role"] == "assistant"]
 
 
+def called(state: dict[str, Any], ending: str) -> list[dict[str, Any]]:
+    """What was sent so far to the addresses with this ending."""
+    return [values for name, values in state["calls"] if name.endswith(ending)]
+
+
 def plain(page: Page) -> str:
     """What the reader sees of the newest answer, without white space."""
     return re.sub(r"\s", "", page.locator(".turn.is-assistant .turn-body").last.inner_text())
@@ -187,14 +192,14 @@ def test_parameters_are_sent_with_the_next_question(page: Page, fake: Fake) -> N
     page.get_by_label("System prompt").fill("Answer in one sentence.")
     page.get_by_role("button", name="Apply").click()
     ask(page)
-    state = fake.until(lambda found: found["turns"])
-    sent = next(values for name, values in state["calls"] if name.endswith("/messages"))
+    # Question and settings go out side by side: either may come first.
+    state = fake.until(lambda found: called(found, "/messages") and called(found, "/settings"))
+    sent = called(state, "/messages")[0]
     assert sent["parameters"] == {
         "temperature": 0,
         "system_prompt": "Answer in one sentence.",
     }
-    changed = next(values for name, values in state["calls"] if name.endswith("/settings"))
-    assert changed["system_prompt"] == "Answer in one sentence."
+    assert called(state, "/settings")[0]["system_prompt"] == "Answer in one sentence."
 
 
 def test_what_nobody_chose_is_left_to_the_model(page: Page, fake: Fake) -> None:
@@ -204,9 +209,8 @@ def test_what_nobody_chose_is_left_to_the_model(page: Page, fake: Fake) -> None:
     expect(page.get_by_label("Top-p")).to_have_value("0.55")
     page.get_by_role("button", name="Defaults").click()
     ask(page)
-    state = fake.until(lambda found: found["turns"])
-    sent = next(values for name, values in state["calls"] if name.endswith("/messages"))
-    assert sent["parameters"] == {"system_prompt": ""}
+    state = fake.until(lambda found: called(found, "/messages"))
+    assert called(state, "/messages")[0]["parameters"] == {"system_prompt": ""}
 
 
 def test_a_message_goes_out_once_the_server_is_back(page: Page) -> None:
