@@ -36,6 +36,11 @@ def called(state: dict[str, Any], ending: str) -> list[dict[str, Any]]:
     return [values for name, values in state["calls"] if name.endswith(ending)]
 
 
+def written(state: dict[str, Any]) -> int:
+    """Length of the first answer so far; 0 before its question arrived."""
+    return len(state["turns"].get("2", {}).get("content", ""))
+
+
 def plain(page: Page) -> str:
     """What the reader sees of the newest answer, without white space."""
     return re.sub(r"\s", "", page.locator(".turn.is-assistant .turn-body").last.inner_text())
@@ -82,7 +87,7 @@ def test_reload_in_the_middle_of_an_answer_loses_nothing(page: Page, fake: Fake)
     open_chat(page)
     ask(page)
     for _ in range(2):
-        fake.until(lambda state: len(state["turns"]["2"]["content"]) > 40)
+        fake.until(lambda state: written(state) > 40)
         page.reload()
     finished(page)
     assert plain(page) == undisturbed
@@ -98,7 +103,7 @@ def test_dropped_sockets_lose_and_double_nothing(page: Page, fake: Fake) -> None
     open_chat(page)
     ask(page)
     for length in (30, 300, 700):
-        fake.until(lambda state, length=length: len(state["turns"]["2"]["content"]) > length)
+        fake.until(lambda state, length=length: written(state) > length)
         fake.call("drop")
     finished(page)
     assert plain(page) == undisturbed
@@ -108,7 +113,7 @@ def test_escape_stops_the_answer(page: Page, fake: Fake) -> None:
     fake.call("set", speed=0.05)
     open_chat(page)
     ask(page)
-    fake.until(lambda state: len(state["turns"].get("2", {}).get("content", "")) > 10)
+    fake.until(lambda state: written(state) > 10)
     page.keyboard.press("Escape")
     expect(page.get_by_text("Stopped.")).to_be_visible()
     assert answers(fake)[0]["state"] == "stopped"
@@ -246,7 +251,7 @@ def test_reader_who_scrolled_up_is_left_in_peace(page: Page, fake: Fake) -> None
     fake.call("set", speed=0.01)
     open_chat(page)
     ask(page)
-    fake.until(lambda state: len(state["turns"].get("2", {}).get("content", "")) > 500)
+    fake.until(lambda state: written(state) > 500)
     page.locator(".chat-scroll").hover()
     page.mouse.wheel(0, -2000)
     page.wait_for_timeout(300)
@@ -267,7 +272,7 @@ def test_selected_words_stay_selected_while_an_answer_streams(page: Page, fake: 
     fake.call("set", speed=0.01)
     open_chat(page)
     ask(page, "Keep me selected")
-    fake.until(lambda state: len(state["turns"].get("2", {}).get("content", "")) > 20)
+    fake.until(lambda state: written(state) > 20)
     page.locator(".turn.is-user .turn-body").select_text()
-    fake.until(lambda state: len(state["turns"]["2"]["content"]) > 120)
+    fake.until(lambda state: written(state) > 120)
     assert page.evaluate("getSelection().toString()").strip() == "Keep me selected"
