@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import login
-from django.contrib.auth.decorators import login_required
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from webapp.accounts import forms, queries, services
 from webapp.accounts.models import Role, Workspace
-from webapp.accounts.pages import page, workspace_page
+from webapp.accounts.pages import page, signed_in, workspace_page
 from webapp.core.errors import UserError, translate
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -71,7 +70,7 @@ def _join(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "accounts/join.html", {"invited_to": services.open_invitation(token).workspace})
 
 
-@login_required
+@signed_in
 @require_POST
 def create_workspace(request: HttpRequest) -> HttpResponse:
     values = checked(forms.WorkspaceForm(request.POST))

@@ -56,6 +56,15 @@ class UserErrors(MiddlewareMixin):
             return None
         return say_error(request, exception)
 
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Django refuses a method without a word; a browser then shows a page of its own."""
+        if response.status_code != 405 or response.streaming or response.content:
+            return response
+        problem = UserError("request.method", "This address only takes what a form sends; open the form instead.", status=405)
+        refusal = say_error(request, problem)
+        refusal.headers["Allow"] = response.headers.get("Allow", "")
+        return refusal
+
 
 user_errors = UserErrors
 

@@ -32,3 +32,27 @@ def test_what_django_refuses_is_told_on_a_page_of_ours(rf: RequestFactory, alice
     assert answer.status_code == 403
     assert "This is not allowed here." in answer.content.decode()
     assert "secret reason" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(("language", "sentence"), [("en", "open the form instead"), ("zh-hans", "请打开表单")])
+def test_an_address_for_forms_opened_by_hand_says_so(alice_client: Client, language: str, sentence: str) -> None:
+    alice_client.cookies["shuyuan_language"] = language
+    answer = alice_client.get("/workspaces/new/")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert sentence in answer.content.decode()
+    refused = alice_client.get("/workspaces/new/", headers={"accept": "application/json"}).json()
+    assert refused["error"]["code"] == "request.method"
+
+
+@pytest.mark.parametrize(
+    ("came_from", "back"),
+    [
+        ("http://testserver/w/academy/models/?kind=base", "/w/academy/models/%3Fkind%3Dbase"),
+        ("https://elsewhere.example/w/academy/", "/"),
+        ("", "/"),
+    ],
+)
+def test_who_logs_in_after_sending_a_form_lands_on_the_page_of_the_form(workspace: Workspace, came_from: str, back: str) -> None:
+    """Not on the address that only takes forms, and never on another site."""
+    answer = Client().post("/w/academy/models/starter/", headers={"referer": came_from} if came_from else {})
+    assert (answer.status_code, answer.headers["location"]) == (302, f"/login/?next={back}")
