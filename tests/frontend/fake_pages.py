@@ -255,6 +255,7 @@ def version_records(request: HttpRequest) -> JsonResponse:
 
 
 def turns(request: HttpRequest) -> JsonResponse:
+    state.world["fetches"] += 1
     return JsonResponse({"turns": list(state.world["turns"].values()), "leaf": state.world["leaf"]})
 
 
@@ -280,9 +281,9 @@ async def control(request: HttpRequest, command: str) -> JsonResponse:
         state.publish(asked["topic"], asked.get("payload", {}))
     shown = {key: value for key, value in state.world.items() if key != "uploads"}
     sizes = {str(number): len(kept["data"]) for number, kept in state.world["uploads"].items()}
-    return JsonResponse(
-        {**shown, "uploads": sizes, "topics": sorted({topic for one in state.connections for topic in one.topics})}
-    )
+    topics = sorted({topic for one in state.connections for topic in one.topics})
+    chats = sum(one.path.startswith("/ws/chat/") for one in state.connections)
+    return JsonResponse({**shown, "uploads": sizes, "topics": topics, "chat_sockets": chats})
 
 
 urlpatterns = [

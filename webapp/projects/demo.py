@@ -18,13 +18,11 @@ from webapp.labeling.models import LabelProject
 from webapp.labeling.presets import ANSWER, make_schema
 from webapp.labeling.services import create_project
 from webapp.projects.lesson import ORIGIN
-from webapp.registry.models import Model, ModelKind
-from webapp.registry.registering import register_model
+from webapp.registry.starter import both, place_starter
 from webapp.serving.models import Deployment
 from webapp.serving.services import create_deployment
 from workers.spec.serve import ServeSpec
 from workers.starter import catalog
-from workers.starter.shop import Name
 
 SLUG = "demo"
 DEPLOYMENT = "starter"
@@ -41,7 +39,7 @@ def prepare() -> None:
     workspace = Workspace.objects.filter(is_demo=True).first() or create_workspace(
         user=user, name=both(files.project), slug=SLUG, is_demo=True
     )
-    models = {model.key: prepare_model(user, workspace, model) for model in files.models if model.shipped}
+    models = place_starter(user, workspace)
     if "tuned" in models and not Deployment.objects.filter(workspace=workspace).exists():
         create_deployment(user=user, workspace=workspace.slug, spec=ServeSpec(model=models["tuned"].pk), name=DEPLOYMENT)
     versions = {item.key: prepare_dataset(user, workspace, item) for item in files.datasets}
@@ -52,31 +50,6 @@ def prepare() -> None:
             asked = [files.lesson.model] if item.key == files.lesson.exam else list(models)
             prepare_evaluation(user, workspace, versions[item.key], [models[key].pk for key in asked if key in models])
     storage.write_atomically(settings.DATA_DIR / "demo.prepared", [b"1\n"])
-
-
-def both(name: Name) -> str:
-    """Rows have one name, so the demo's say it in both languages."""
-    return f"{name.zh} {name.en}"
-
-
-def prepare_model(user: User, workspace: Workspace, model: catalog.DemoModel) -> Model:
-    name = both(model.name)
-    found = Model.objects.filter(workspace=workspace, name=name).first()
-    return register_model(
-        workspace=workspace,
-        name=name,
-        kind=ModelKind.TUNED if model.parent else ModelKind.BASE,
-        folder=model.folder,
-        base=Model.objects.filter(workspace=workspace, family=catalog.FAMILY, kind=ModelKind.BASE).first()
-        if model.parent
-        else None,
-        card=model.card(),
-        created_by=user,
-        row=found,
-        family=catalog.FAMILY,
-        licence="CC0-1.0",
-        languages=["zh", "en"],
-    )
 
 
 def prepare_dataset(user: User, workspace: Workspace, item: catalog.DemoData) -> DatasetVersion:

@@ -11,7 +11,7 @@ from webapp.accounts.access import access_workspace
 from webapp.accounts.models import User
 from webapp.core.errors import translate
 from webapp.core.paging import paginate
-from webapp.registry import card, lineage, queries, services
+from webapp.registry import card, lineage, queries, services, starter
 from webapp.registry.access import access_model
 from webapp.registry.models import Model
 from webapp.registry.training.api import router as training
@@ -156,6 +156,12 @@ def list_models(
 def import_model(request: HttpRequest, slug: str, payload: ImportIn) -> Status:
     """Start an import; the model is `building` until its job ends."""
     return Status(202, services.import_model(user=asker(request), slug=slug, **payload.dict()))
+
+
+@router.post("/workspaces/{slug}/models/starter", response={201: ModelOut})
+def add_starter(request: HttpRequest, slug: str) -> Status:
+    """Add the starter that ships with the product (base and tuned); answers the tuned one. Repeatable."""
+    return Status(201, starter.add_starter(user=asker(request), slug=slug))
 
 
 @router.post("/workspaces/{slug}/models/endpoint", response={201: ModelOut})

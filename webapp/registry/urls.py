@@ -7,6 +7,7 @@ from webapp.registry import views
 urlpatterns = [
     path("", views.model_list, name="models"),
     path("import/", views.model_import, name="model_import"),
+    path("starter/", views.model_starter, name="model_starter"),
     path("endpoint/", views.model_endpoint, name="model_endpoint"),
     path("exports/<int:job_id>/", views.model_export_file, name="model_export_file"),
     path("<int:model_id>/", views.model_page, name="model"),

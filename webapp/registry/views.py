@@ -16,10 +16,11 @@ from webapp.core.streaming import send_file
 from webapp.jobs import paths
 from webapp.jobs.access import access_job
 from webapp.jobs.models import Job, State
-from webapp.registry import card, lineage, queries, services
+from webapp.registry import card, lineage, queries, services, starter
 from webapp.registry.access import access_model
 from webapp.registry.forms import EndpointForm, ImportForm, ModelForm
 from webapp.registry.models import Model, ModelKind
+from webapp.registry.training.forms import tab_labels
 from webapp.registry.training.runs import card_context
 
 
@@ -45,6 +46,7 @@ def model_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "search": search,
         "kinds": ModelKind.choices,
         "may_manage": may(asker(request), workspace, Role.MANAGER),
+        "starter": not families and starter.is_offered(workspace),
     }
     return page(request, "registry/list.html", workspace, "models", **context)
 
@@ -88,8 +90,22 @@ def model_import(request: HttpRequest, workspace: Workspace) -> HttpResponse:
             form.add_error(None, translate(error.template, error.params))
         else:
             return redirect("model", workspace.slug, row.pk)
-    context = {"form": form, "folders": services.importable_folders(), "roots": services.allowed_roots()}
+    context = {
+        "form": form,
+        "folders": services.importable_folders(),
+        "roots": services.allowed_roots(),
+        "starter": starter.is_offered(workspace),
+    }
     return page(request, "registry/import.html", workspace, "models", **context)
+
+
+@require_POST
+@workspace_page(role=Role.MANAGER)
+def model_starter(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    model = starter.add_starter(user=asker(request), slug=workspace.slug)
+    if (kind := request.POST.get("then", "")) in tab_labels():
+        return redirect("training_new", workspace.slug, kind)
+    return redirect("model", workspace.slug, model.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -17,6 +17,7 @@ from webapp.core.errors import NotFound, UserError, translate
 from webapp.core.paging import paginate
 from webapp.jobs.access import access_job
 from webapp.jobs.models import Job, MetricPoint
+from webapp.registry.starter import is_offered
 from webapp.registry.training import figures, forms, lighter, notes, runs, services, sweeps, throughput
 from webapp.registry.training.checks import check_version, what_is_needed
 from webapp.registry.training.hardest import hardest
@@ -73,7 +74,8 @@ def run_new(request: HttpRequest, workspace: Workspace, kind: str) -> HttpRespon
         except UserError as error:
             form.errors.append(translate(error.template, error.params))
             status = 422
-    response = page(request, "training/new.html", workspace, "training", **form_context(form, kind, given))
+    offered = form.missing == "models" and is_offered(workspace)
+    response = page(request, "training/new.html", workspace, "training", starter=offered, **form_context(form, kind, given))
     response.status_code = status
     return response
 
