@@ -115,7 +115,7 @@ class GrpoJob(PolicyJob):
             seed=spec.seed,
         )
         objective.limit, objective.told_every = made.micro_batch_tokens, max(1, steps // 10)
-        look = looker(self.session, self.network, self.template, spec.sample_prompts)
+        look = looker(self.session, self.network, self.template, spec)
         return Loop(session=self.session, objective=objective, recipe=made, choices=self.choices, look=look)
 
     def save(self, loop: Loop) -> dict[str, Any]:

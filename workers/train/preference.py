@@ -89,7 +89,7 @@ class PreferenceJob(PolicyJob):
             objective=objective,
             recipe=made,
             choices=self.choices,
-            look=looker(self.session, self.network, self.template, self.spec.sample_prompts),
+            look=looker(self.session, self.network, self.template, self.spec),
         )
 
     def _recipe(self) -> recipe.Recipe:

@@ -1,14 +1,19 @@
 """Short greedy answers during training, so that a user sees the model change."""
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel
 
+from workers.data.records import read_records
 from workers.data.templates import ChatTemplate
-from workers.train import attention
+from workers.spec.train import Sampled
+from workers.train import attention, models
+from workers.train.inputs import datasets_of
 from workers.train.network import Network
+from workers.train.watched import watched
 
 if TYPE_CHECKING:
     from workers.train.session import Session
@@ -16,20 +21,31 @@ if TYPE_CHECKING:
 NEW_TOKENS = 48
 
 
-def answer(network: Network, template: ChatTemplate, prompt: str) -> str:
-    """A short greedy answer, without what ends it."""
-    ids, stops = template.encode_prompt([{"role": "user", "content": prompt}]), set(template.stop_token_ids)
-    new = draw(network, ids, stops, count=1, most=NEW_TOKENS, temperature=0.0, seed=0)[0]
-    return template.decode([token for token in new if token not in stops])
+def shown(template: ChatTemplate, tokens: Sequence[int]) -> str:
+    """The beginning of an answer as text, without what ends it; «…» says that it would go on."""
+    stops = set(template.stop_token_ids)
+    said = list(takewhile(lambda token: token not in stops, tokens[:NEW_TOKENS]))
+    return template.decode(said) + ("…" if len(said) == NEW_TOKENS else "")
 
 
-def looker(session: "Session", network: Network, template: ChatTemplate, prompts: Sequence[str]) -> Callable[[int], None]:
-    """What a loop calls at each look: answers to the prompts as they are now."""
+def looker(session: "Session", network: Network, template: ChatTemplate, spec: Sampled) -> Callable[[int], None]:
+    """What a loop calls at each look: greedy answers to the questions of the spec as they are now."""
+    questions = watched(
+        template,
+        spec.sample_prompts,
+        (record for item in datasets_of(session.program.run) for record in read_records(item.path)),
+        instruction=getattr(spec, "instruction", None),
+        system_prompt=getattr(spec, "system_prompt", None),
+        longest=models.context_length(network.core) - NEW_TOKENS,
+    )
+    stops = set(template.stop_token_ids)
 
     def look(step: int) -> None:
-        for prompt in prompts:
+        for question in questions:
             session.team.check_stop_alone(session.program)
-            session.program.sample("answer", step=step, prompt=prompt, text=answer(network, template, prompt))
+            [tokens] = draw(network, question.asked, stops, count=1, most=NEW_TOKENS, temperature=0.0, seed=0)
+            said, expected = shown(template, tokens), shown(template, question.expected)
+            session.program.sample("answer", step=step, prompt=question.prompt, text=said, expected=expected)
 
     return look
 

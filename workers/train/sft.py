@@ -14,7 +14,7 @@ from workers.spec.errors import UserError
 from workers.spec.record import Record
 from workers.spec.run import DatasetInput, ModelInput
 from workers.spec.train import SftSpec
-from workers.train import examples, held_out, models, recipe, sampling, token_cache
+from workers.train import examples, held_out, models, recipe, token_cache
 from workers.train.examples import Dropped, Tokens, batches
 from workers.train.hardest import hardest
 from workers.train.inputs import datasets_of, model_folder, open_template
@@ -23,6 +23,7 @@ from workers.train.network import Network
 from workers.train.objective import Answers
 from workers.train.packing import Documents
 from workers.train.policy import Policy
+from workers.train.sampling import looker
 from workers.train.session import Session, run_job
 
 EXAMPLES_PER_STEP = 32
@@ -191,7 +192,7 @@ class SftJob:
             objective=Answers(self.network, self.documents, self.aside, self.template.decode),
             recipe=self._recipe(),
             choices=self.choices,
-            look=sampling.looker(self.session, self.network, self.template, self.spec.sample_prompts),
+            look=looker(self.session, self.network, self.template, self.spec),
         )
 
     def _recipe(self) -> recipe.Recipe:

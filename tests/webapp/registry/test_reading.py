@@ -42,6 +42,8 @@ def draw(job: Job, loss: Sequence[float], held: Sequence[float]) -> None:
         (FALLING, [3.0, 1.1, 1.01, 1.0, 0.99], "well"),
         (FALLING, [3.0, 1.0, 0.9, 1.1, 1.4], "by_heart"),
         (FALLING, [3.0, 2.5, 2.0, 1.5, 1.0], "unfinished"),
+        (FALLING, [3.0, 0.5, 0.06, 0.056, 0.052], "well"),
+        (FALLING, [3.0, 0.0005, 0.0004, 0.00034, 0.00032], "too_alike"),
         ([*FALLING[:20], *(4.0 for _ in range(20))], [3.0, 1.0, 1.0, 4.0, 4.0], "rising"),
         ([3.0, *(5.0 for _ in range(30))], [3.0, 5.0, 5.0, 5.0], "rising"),
         ([2.0 - step * 1e-4 for step in range(40)], [2.0, 2.0, 2.0, 2.0], "stuck"),

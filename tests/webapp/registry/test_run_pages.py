@@ -86,6 +86,13 @@ def test_equal_answers_in_a_row_stand_once(alice_client: Client, run: Job) -> No
     assert shown.index("step 10 – 20") < shown.index("Yes.") < shown.index("step 5") < shown.index("Hm.")
 
 
+def test_what_the_data_answer_stands_above_the_model_s(alice_client: Client, run: Job) -> None:
+    data = {"name": "answer", "data": {"step": 5, "prompt": "Here?", "text": "Hm.", "expected": "Yes, <b>there</b>."}}
+    JobEvent.objects.create(job=run, seq=1, type="sample", at=timezone.now(), data=data)
+    shown = text(alice_client.get(f"{HERE}/training/runs/{run.pk}/examples/"))
+    assert shown.index("in the data") < shown.index("Yes, &lt;b&gt;there&lt;/b&gt;.") < shown.index("Hm.")
+
+
 def test_last_answers_stand_side_by_side(
     alice_client: Client, workspace: Workspace, tiny: Model, conversations: DatasetVersion, run: Job
 ) -> None:

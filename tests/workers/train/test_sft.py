@@ -57,7 +57,8 @@ def test_the_model_learns_to_answer_and_to_stop(sft: Maker) -> None:
     ]
     run = sft(rows=rows, optimisation=FAST, sample_prompts=["Where?"])
     run.here()
-    assert run.samples("answer")[-1] | {"step": 0} == {"step": 0, "prompt": "Where?", "text": "It is in Paris."}
+    said = "It is in Paris."
+    assert run.samples("answer")[-1] | {"step": 0} == {"step": 0, "prompt": "Where?", "text": said, "expected": said}
     stops = json.loads((run.folder / "out/model/generation_config.json").read_text())["eos_token_id"]
     template = load_template(run.folder / "out/model")
     assert template.end_of_turn_id in stops

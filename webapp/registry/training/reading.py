@@ -19,6 +19,8 @@ ENOUGH = 20
 """Points of a curve below which nothing is said about its shape."""
 LOOKS = 4
 """Looks at the held-out loss below which nothing is said about them."""
+WORTH = 0.01
+"""Nats per token by which a held-out loss must differ for a word about it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def read_curves(job: Job) -> list[Hint]:
     points = MetricPoint.objects.filter(job=job, name__in=CURVES, value__isnull=False).order_by("step")
     for name, step, value in points.values_list("name", "step", "value"):
         curves[name].append((step, float(value or 0.0)))
-    readers = (_reward,) if job.kind == "grpo" else (_exploded, _rising, _stuck, _by_heart, _unfinished, _unwatched)
+    readers = (_reward,) if job.kind == "grpo" else (_exploded, _rising, _stuck, _by_heart, _unfinished, _too_alike, _unwatched)
     found = [hint for reader in readers if (hint := reader(job, curves)) is not None]
     found += _ended(job, curves, quiet=not found)
     return sorted(found, key=lambda hint: ("warning", "info", "good").index(hint.tone))
@@ -137,7 +139,7 @@ def _by_heart(job: Job, curves: dict[str, Curve]) -> Hint | None:
     last = held[-1][1]
     then = [value for at, value in curve if at <= step][-_window(curve) :]
     now = [value for _, value in curve[-_window(curve) :]]
-    if last < 1.02 * best or last - best < 0.01 or not then or _mean(now) >= _mean(then):
+    if last < 1.02 * best or last - best < WORTH or not then or _mean(now) >= _mean(then):
         return None
     text = gettext(
         "The held-out loss was lowest at step %(step)s (%(best)s) and is %(last)s now, while the training loss goes on falling: "
@@ -158,7 +160,7 @@ def _unfinished(job: Job, curves: dict[str, Curve]) -> Hint | None:
     if job.state != State.DONE or len(held) < LOOKS or _best(held)[0] < held[-2][0]:
         return None
     before, last = held[-3][1], held[-1][1]
-    if before - last < 0.05 * before:
+    if before - last < max(0.05 * before, WORTH):
         return None
     text = gettext(
         "The held-out loss was still falling at the end (from %(before)s to %(last)s over the last looks): learning longer may "
@@ -167,6 +169,18 @@ def _unfinished(job: Job, curves: dict[str, Curve]) -> Hint | None:
     epochs = _resolved(job).get("epochs") or job.spec.get("epochs")
     more = {"epochs": f"{2 * float(epochs):g}"} if epochs and "epochs" in job.spec else {}
     return Hint("unfinished", "info", text, more)
+
+
+def _too_alike(job: Job, curves: dict[str, Curve]) -> Hint | None:
+    """Held-out examples that hold no surprise may be no examination."""
+    held = curves["held_out_loss"]
+    if job.state != State.DONE or job.kind != "sft" or len(held) < LOOKS or held[-1][1] >= WORTH or held[0][1] < 10 * WORTH:
+        return None
+    text = gettext(
+        "The held-out examples are predicted almost without a mistake (loss %(last)s). If they are near copies of what was "
+        "learnt, that says little about new questions: examine the model on others."
+    )
+    return Hint("too_alike", "info", text % {"last": _figure(held[-1][1])})
 
 
 def _unwatched(job: Job, curves: dict[str, Curve]) -> Hint | None:

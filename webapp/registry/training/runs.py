@@ -56,6 +56,8 @@ class Answers:
 
     prompt: str
     texts: list[tuple[str, str]]
+    expected: str
+    """The data's answer; empty for a question that is not in the data."""
 
 
 def run_context(job: Job) -> dict[str, Any]:
@@ -169,9 +171,12 @@ def _latest(entries: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
 
 def _answers(entries: list[dict[str, Any]]) -> list[Answers]:
     prompts: dict[str, dict[int, str]] = defaultdict(dict)
+    expected: dict[str, str] = {}
     for entry in entries:
-        prompts[str(entry.get("prompt", ""))][int(entry.get("step", 0))] = str(entry.get("text", ""))
-    return [Answers(prompt, _changes(sorted(texts.items(), reverse=True))) for prompt, texts in prompts.items()]
+        prompt = str(entry.get("prompt", ""))
+        prompts[prompt][int(entry.get("step", 0))] = str(entry.get("text", ""))
+        expected[prompt] = str(entry.get("expected", ""))
+    return [Answers(prompt, _changes(sorted(texts.items(), reverse=True)), expected[prompt]) for prompt, texts in prompts.items()]
 
 
 def _changes(looks: list[tuple[int, str]]) -> list[tuple[str, str]]:

@@ -197,7 +197,8 @@ HELP = {
     "temperature": noop("How boldly answers are drawn. Without variety there is nothing to compare."),
     "max_new_tokens": noop("Longer answers are cut off, and cut-off answers are rarely right."),
     "sample_prompts": noop(
-        "One a line, at most 8. The model answers them while it learns. Left empty: two questions of the dataset."
+        "One a line, at most 8. The model answers them while it learns, asked with the system message and tools of the data. "
+        "Left empty: two questions of the dataset."
     ),
 }
 
