@@ -1,6 +1,7 @@
 """What the stand-in remembers: uploads, label tasks, a conversation whose answers stream, and open sockets."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ def reset() -> None:
     world.clear()
     world.update(
         refuse_sockets=False,
+        fetches=0,
+        news={},
         fail_next=[],
         uploads={},
         calls=[],
@@ -55,6 +58,8 @@ class Connection:
         if message["type"] == "subscribe" and "topic" in message:
             self.topics.add(message["topic"])
             self.queue.put_nowait({"subscribed": message["topic"]})
+            if time.monotonic() - world["news"].get(message["topic"], 0) <= message["age"] / 1000:
+                self.queue.put_nowait({"topic": message["topic"], "payload": {"resumed": True}})
         elif message["type"] == "unsubscribe":
             self.topics.discard(message["topic"])
         elif message["type"] == "subscribe":
@@ -71,6 +76,7 @@ class Connection:
 
 
 def publish(topic: str, payload: dict[str, Any]) -> None:
+    world["news"][topic] = time.monotonic()
     for connection in connections:
         if topic in connection.topics:
             connection.queue.put_nowait({"topic": topic, "payload": payload})

@@ -131,6 +131,16 @@ def test_live_element_refreshes_on_news_and_after_a_lost_socket(page: Page, fake
     expect(page.locator("#live")).to_have_text("3")
 
 
+def test_news_from_before_the_line_opened_are_seen(page: Page, fake: Fake) -> None:
+    """A job that ends between the making of its page and the opening of the socket does not look running for ever."""
+    fake.call("set", refuse_sockets=True)
+    page.goto("/w/demo/home")
+    expect(page.locator("#live")).to_have_text("0")
+    fake.call("publish", topic="job.7")
+    fake.call("set", refuse_sockets=False)
+    expect(page.locator("#live")).to_have_text("1")
+
+
 def test_times_are_relative_in_the_language_of_the_page(page: Page) -> None:
     page.goto("/w/demo/home")
     expect(page.locator("time[data-relative]")).to_have_attribute("title", re.compile("2026"))

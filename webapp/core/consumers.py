@@ -6,13 +6,18 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
 from webapp.core.events import group_name, may_listen
+from webapp.core.recent_news import had_news_within
 
 MAXIMUM_TOPICS = 200
 CLOSE_ANONYMOUS = 4401
 
 
 class EventsConsumer(AsyncJsonWebsocketConsumer):
-    """In: {"type": "subscribe" | "unsubscribe", "topic": "job.7"}. Out: {"topic", "payload"} and {"subscribed": topic}."""
+    """In: {"type": "subscribe", "topic": "job.7", "age": milliseconds} and {"type": "unsubscribe", "topic"}.
+
+    Out: {"topic", "payload"} and {"subscribed": topic}. `age` is how old the page is; news since then, which nobody heard,
+    are told at once with the payload {"resumed": true}.
+    """
 
     async def connect(self) -> None:
         self.topics: set[str] = set()
@@ -43,6 +48,9 @@ class EventsConsumer(AsyncJsonWebsocketConsumer):
         self.topics.add(topic)
         await self.channel_layer.group_add(group_name(topic), self.channel_name)
         await self.send_json({"subscribed": topic})
+        age = content.get("age")
+        if isinstance(age, int) and age >= 0 and await database_sync_to_async(had_news_within)(topic, age):
+            await self.send_json({"topic": topic, "payload": {"resumed": True}})
 
     async def topic_news(self, message: dict[str, Any]) -> None:
         await self.send_json({"topic": message["topic"], "payload": message["payload"]})

@@ -16,6 +16,7 @@ from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
 from webapp.core.errors import UserError
+from webapp.core.recent_news import note_news
 from workers.event_loop import new_event_loop
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ publisher = Publisher()
 
 def publish(topic: str, **payload: Any) -> None:
     """Tell every open page that `topic` has news. Never raises for a missing broker: pages also poll."""
+    note_news(topic)
     if publisher.is_wanted:
         publisher.publish(topic, payload)
     else:

@@ -1,5 +1,6 @@
 // One WebSocket for live news. A message only says that a topic has news; what is missing is fetched again,
-// after every reconnection too, so a lost message or a restarted server costs nothing but a moment.
+// after every reconnection too, so a lost message or a restarted server costs nothing but a moment. What happened
+// between the making of the page and the opening of the line is told by the server at the subscription.
 import htmx from "htmx.org";
 import { t } from "./i18n.js";
 import { toast } from "./toast.js";
@@ -18,7 +19,9 @@ let pollTimer = null;
 let loggedOut = false;
 
 const isOpen = () => socket?.readyState === WebSocket.OPEN;
-const send = (type, topic) => isOpen() && socket.send(JSON.stringify({ type, topic }));
+const send = (type, topic, more = {}) => isOpen() && socket.send(JSON.stringify({ type, topic, ...more }));
+/** With the age of the page in milliseconds: what happened since it was made is told, too. */
+const subscribe = (topic) => send("subscribe", topic, { age: Math.ceil(performance.now()) });
 const wanted = (topic) => listeners.has(topic) || pageTopics.has(topic);
 
 export const socketUrl = (path) => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
@@ -32,7 +35,7 @@ export function listen(topic, handler) {
   if (!listeners.has(topic)) listeners.set(topic, new Set());
   listeners.get(topic).add(handler);
   connect();
-  if (!known) send("subscribe", topic);
+  if (!known) subscribe(topic);
   return () => {
     listeners.get(topic)?.delete(handler);
     if (listeners.get(topic)?.size === 0) listeners.delete(topic);
@@ -78,7 +81,7 @@ function showLost(lost) {
 function onOpen() {
   tries = 0;
   showLost(false);
-  for (const topic of new Set([...listeners.keys(), ...pageTopics])) send("subscribe", topic);
+  for (const topic of new Set([...listeners.keys(), ...pageTopics])) subscribe(topic);
   if (wasOpen) everythingMayBeStale();
   wasOpen = true;
 }
@@ -113,7 +116,7 @@ function scan() {
   const found = new Set([...document.querySelectorAll("[data-live]")].flatMap((element) => element.dataset.live.split(/\s+/).filter(Boolean)));
   const before = pageTopics;
   pageTopics = found;
-  for (const topic of found) if (!before.has(topic) && !listeners.has(topic)) send("subscribe", topic);
+  for (const topic of found) if (!before.has(topic) && !listeners.has(topic)) subscribe(topic);
   for (const topic of before) if (!wanted(topic)) send("unsubscribe", topic);
   connect();
 }
