@@ -15,6 +15,7 @@ import { TurnView } from "./chat/turn.js";
 const WINDOW = 40;
 const WAITS = [500, 1000, 2000, 4000, 8000]; // milliseconds between tries while the server is away
 const NEAR_END = 96;
+const PATIENCE = 1000; // milliseconds that the line has to open before the turns are fetched without it
 
 class Chat {
   constructor(host) {
@@ -90,7 +91,7 @@ class Chat {
     return `shuyuan.chat.draft.${this.id ?? "new"}`;
   }
 
-  async begin() {
+  begin() {
     if (this.input) {
       this.input.value = store.get(this.draftKey) ?? "";
       this.fitInput();
@@ -100,11 +101,12 @@ class Chat {
       this.draw();
       return;
     }
-    await this.fetchTurns();
     this.listen();
+    this.withoutLine = setTimeout(() => this.fetchTurns(), PATIENCE);
   }
 
   leave() {
+    clearTimeout(this.withoutLine);
     this.socket?.leave();
     this.forget();
     document.removeEventListener("keydown", this.onKeyDown);
@@ -116,13 +118,14 @@ class Chat {
 
   // --- the line to the server ---
 
+  /** All turns, asked for once the line is open, so that nothing said in between is missed; then the open answers. */
   async fetchTurns() {
     try {
       const { turns, leaf } = await api(this.url("turns"));
       for (const turn of turns) this.tree.put(turn);
       this.follow(leaf ?? turns.at(-1)?.id ?? null);
       this.draw();
-      this.scrollToEnd();
+      for (const turn of this.tree.open) this.socket.subscribe(turn.id, turn.points);
     } catch (error) {
       toast(error.message, "error", { label: t("app.again"), run: () => this.fetchTurns() });
     }
@@ -137,9 +140,9 @@ class Chat {
 
   listen() {
     this.socket = new ChatSocket((this.host.dataset.socketUrl || "/ws/chat/{conversation}/").replace("{conversation}", encodeURIComponent(this.id)), {
-      onOpen: async (first) => {
-        if (!first) await this.fetchTurns();
-        for (const turn of this.tree.open) this.socket.subscribe(turn.id, turn.points);
+      onOpen: () => {
+        clearTimeout(this.withoutLine);
+        this.fetchTurns();
       },
       onMessage: (message) => this.onMessage(message),
       onLost: () => {},

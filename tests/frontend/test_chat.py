@@ -130,6 +130,22 @@ def test_second_tab_shows_the_same_conversation(page: Page, fake: Fake) -> None:
     assert plain(other) == plain(page)
 
 
+def test_tab_whose_line_opens_late_misses_nothing(page: Page, fake: Fake) -> None:
+    """What is said between the first fetch of a page and its socket is on the page, too."""
+    open_chat(page)
+    fake.until(lambda state: state["chat_sockets"] == 1)
+    fake.call("set", refuse_sockets=True)
+    other = page.context.new_page()
+    open_chat(other)
+    fake.until(lambda state: state["fetches"] >= 2)
+    ask(page)
+    finished(page)
+    expect(other.locator(".turn")).to_have_count(0)
+    fake.call("set", refuse_sockets=False)
+    expect(other.locator(".turn")).to_have_count(2)
+    assert plain(other) == plain(page)
+
+
 def test_thumbs_down_takes_reasons_and_the_corrected_answer(page: Page, fake: Fake) -> None:
     """N1 begins here: a correction is stored with the turn."""
     open_chat(page)

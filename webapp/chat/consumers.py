@@ -34,17 +34,23 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self.conversation = int(self.scope["url_route"]["kwargs"]["conversation_id"])
         self.group = group_name(f"conversation.{self.conversation}")
         self.language = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, settings.LANGUAGE_CODE)
-        user = self.scope.get("user")
+        refusal = await self._refusal()
+        if refusal is None:  # who is in hears everything that is said after
+            await self.channel_layer.group_add(self.group, self.channel_name)
         await self.accept()
+        if refusal is not None:
+            await self.close(code=refusal)
+
+    async def _refusal(self) -> int | None:
+        """The code to close with, for somebody who may not read this conversation."""
+        user = self.scope.get("user")
         if user is None or not user.is_authenticated:
-            await self.close(code=CLOSE_ANONYMOUS)
-            return
+            return CLOSE_ANONYMOUS
         try:
             await database_sync_to_async(access_conversation)(user, self.conversation)
         except UserError:
-            await self.close(code=CLOSE_FORBIDDEN)
-            return
-        await self.channel_layer.group_add(self.group, self.channel_name)
+            return CLOSE_FORBIDDEN
+        return None
 
     async def disconnect(self, code: int) -> None:
         for follower in self.followed.values():

@@ -6,12 +6,11 @@ const CLOSED_ANONYMOUS = 4401;
 const CLOSED_FORBIDDEN = 4403;
 
 export class ChatSocket {
-  /** `onOpen(first)` may subscribe; `onMessage(message)` gets turn, delta and end. */
+  /** `onOpen()`, each time: fetch, subscribe; `onMessage(message)` gets turn, delta and end. */
   constructor(path, { onOpen, onMessage, onLost }) {
     this.path = path;
     this.handlers = { onOpen, onMessage, onLost };
     this.tries = 0;
-    this.opened = 0;
     this.closed = false;
     this.wake = () => !document.hidden && this.connect();
     document.addEventListener("visibilitychange", this.wake);
@@ -25,8 +24,7 @@ export class ChatSocket {
     this.socket = new WebSocket(socketUrl(this.path));
     this.socket.addEventListener("open", () => {
       this.tries = 0;
-      this.opened += 1;
-      this.handlers.onOpen(this.opened === 1);
+      this.handlers.onOpen();
     });
     this.socket.addEventListener("message", (event) => this.handlers.onMessage(JSON.parse(event.data)));
     this.socket.addEventListener("close", (event) => this.onClose(event));
