@@ -41,7 +41,8 @@ class Recipe:
     tokenizer_records: int = 12_000
     first_tokens: int = 200_000
     exercises: int = 20_000
-    exercise_epochs: float = 1.2
+    exercise_epochs: float = 2.4
+    """With half of them seed 1 did not learn to repeat digits (39 % of the tool calls right); nothing after makes up for it."""
     pretrain_tokens: int = 1_800_000
     sft_shop: int = 5_000
     sft_reworded: int = 2_000

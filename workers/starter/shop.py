@@ -204,10 +204,10 @@ def _more_colours() -> tuple[Name, ...]:
         ("青色", "cyan"),
         ("米色", "beige"),
         ("蓝绿色", "teal"),
-        ("深红色", "dark red"),
-        ("深蓝色", "dark blue"),
-        ("浅灰色", "light grey"),
-        ("浅绿色", "light green"),
+        ("深红色", "crimson"),
+        ("深蓝色", "navy"),
+        ("浅灰色", "ash"),
+        ("浅绿色", "mint"),
     )
     return tuple(Name(zh, en) for zh, en in rows)
 
