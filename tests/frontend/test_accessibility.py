@@ -33,28 +33,30 @@ def test_page_has_no_serious_finding(page: Page, fake: Fake, address: str, theme
     assert findings(page) == []
 
 
-WORK = {
-    "tree": "Enter",
-    "number": "",
-    "rating": "",
-    "ranking": "ArrowDown =",
-    "pairwise": "",
-    "response_rating": "3",
-    "dialogue": "ArrowDown ArrowDown c v",
-    "trace": "1",
-    "spans": "ArrowRight 1 End 3",
-    "regions": "b o",
-    "segments": "ArrowRight o",
-    "video": "ArrowRight o ] m",
-}
+WORK = [
+    ("tree", "Enter"),
+    ("number", ""),
+    ("rating", ""),
+    ("ranking", "ArrowDown ="),
+    ("pairwise", ""),
+    ("response_rating", "3"),
+    ("dialogue", "ArrowDown ArrowDown c v"),
+    ("trace", "1"),
+    ("spans", "ArrowRight 1 End 3"),
+    ("regions", "b"),
+    ("regions", "p"),
+    ("regions", "b o"),
+    ("segments", "ArrowRight o"),
+    ("video", "ArrowRight o ] m"),
+]
 
 
-@pytest.mark.parametrize("tool", WORK)
-def test_labelling_tool_at_work_has_no_serious_finding(page: Page, fake: Fake, tool: str) -> None:
+@pytest.mark.parametrize(("tool", "keys"), WORK)
+def test_labelling_tool_at_work_has_no_serious_finding(page: Page, fake: Fake, tool: str, keys: str) -> None:
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.goto(f"/w/demo/label?tool={tool}")
     page.wait_for_load_state("networkidle")
-    for key in WORK[tool].split():
+    for key in keys.split():
         page.keyboard.press(key)
     assert findings(page) == []
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")

@@ -81,6 +81,7 @@ export class RegionsField extends MarksField {
     this.points.classList.add("region-points");
     this.points.setAttribute("aria-hidden", "true");
     this.annotator.element.append(this.points);
+    this.nameHandles(this.annotator.element);
     this.annotator.on("createAnnotation", (made) => this.onDrawn(made));
     this.annotator.on("updateAnnotation", (changed) => this.onMoved(changed));
     this.annotator.on("selectionChanged", ([chosen]) => {
@@ -89,6 +90,18 @@ export class RegionsField extends MarksField {
     this.annotator.element.addEventListener("click", (event) => this.tool === "point" && this.onPoint(event));
     this.useTool(this.tool);
     this.draw();
+  }
+
+  /** The annotator's handles are for the mouse: named, and no stops for Tab, since keys of our own do the same. */
+  nameHandles(layer) {
+    const name = () => {
+      for (const handle of layer.querySelectorAll("[tabindex='0']")) {
+        handle.setAttribute("tabindex", "-1");
+        handle.setAttribute("aria-label", handle.getAttribute("role") === "application" ? t("tool.image") : t("tool.handle"));
+      }
+    };
+    name();
+    new MutationObserver(name).observe(layer, { childList: true, subtree: true });
   }
 
   get value() {
