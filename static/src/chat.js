@@ -61,10 +61,9 @@ class Chat {
 
   bind() {
     this.stuck = true;
-    this.scroller.addEventListener("scroll", () => {
-      this.stuck = this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight < NEAR_END;
-      this.toEnd.hidden = this.stuck;
-    }, { passive: true });
+    this.top = 0;
+    this.scroller.addEventListener("scroll", () => this.onScroll(), { passive: true });
+    this.scroller.addEventListener("wheel", (event) => event.deltaY < 0 && this.scroller.scrollTop > 0 && this.stick(false), { passive: true });
     this.onKeyDown = (event) => this.onPageKey(event);
     document.addEventListener("keydown", this.onKeyDown);
     this.forget = describeShortcuts(t("chat.conversation"), [
@@ -98,6 +97,7 @@ class Chat {
       if (matchMedia("(pointer: fine)").matches) this.input.focus({ preventScroll: true });
     }
     if (!this.id) {
+      this.loaded = true;
       this.draw();
       return;
     }
@@ -118,11 +118,13 @@ class Chat {
 
   // --- the line to the server ---
 
-  /** All turns, asked for once the line is open, so that nothing said in between is missed; then the open answers. */
+  /** All turns, asked for once the line is open, so that nothing said in between is missed; then the open answers.
+   * Until they came, nobody knows what a question follows. */
   async fetchTurns() {
     try {
       const { turns, leaf } = await api(this.url("turns"));
       for (const turn of turns) this.tree.put(turn);
+      this.loaded = true;
       this.follow(leaf ?? turns.at(-1)?.id ?? null);
       this.draw();
       for (const turn of this.tree.open) this.socket.subscribe(turn.id, turn.points);
@@ -238,6 +240,20 @@ class Chat {
     this.scroller.scrollTop += this.scroller.scrollHeight - before;
   }
 
+  /** Whoever scrolls up is left in peace, were it by a line; whoever comes back near the end is taken along again. */
+  onScroll() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    const below = scrollHeight - scrollTop - clientHeight;
+    if (scrollTop < this.top && below > 1) this.stick(false);
+    else if (below < NEAR_END) this.stick(true);
+    this.top = scrollTop;
+  }
+
+  stick(stuck) {
+    this.stuck = stuck;
+    this.toEnd.hidden = stuck;
+  }
+
   scrollToEnd(asked = false) {
     if (asked) this.stuck = true;
     this.toEnd.hidden = true;
@@ -269,8 +285,9 @@ class Chat {
   }
 
   async sendInput() {
+    if (!this.loaded) await this.fetchTurns();
     const text = this.input.value.trim();
-    if (!text) return;
+    if (!text || !this.loaded) return;
     this.input.value = "";
     this.fitInput();
     if (await this.send(text, this.tree.leaf)) store.remove(this.draftKey);

@@ -92,9 +92,9 @@ def label_by_keyboard(page: Page) -> None:
     page.get_by_role("button", name="Start labelling").click()
     expect(page.locator("[data-island=label]")).to_contain_text("1")
     for _ in range(3):
-        before = page.locator("[data-island=label]").inner_text()
+        task = page.locator("[data-island=label][data-task]").get_attribute("data-task")
         page.keyboard.press("1")
-        page.wait_for_function("before => document.querySelector('[data-island=label]').innerText !== before", arg=before)
+        page.wait_for_function("task => document.querySelector('[data-island=label]').dataset.task !== task", arg=task)
 
 
 def choose(page: Page, select: str, words: str) -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.e2e
 
 def open_chat(page: Page) -> None:
     page.goto("/w/demo/chat")
-    expect(page.get_by_label("Write a message")).to_be_visible()
+    expect(page.locator("[data-island=chat][data-busy]")).to_be_visible()  # its turns are fetched
 
 
 def ask(page: Page, text: str = "May I send it back?") -> None:
@@ -46,6 +46,12 @@ def plain(page: Page) -> str:
     return re.sub(r"\s", "", page.locator(".turn.is-assistant .turn-body").last.inner_text())
 
 
+AT_END = """() => {
+  const place = document.querySelector(".chat-scroll");
+  return place.scrollHeight - place.scrollTop - place.clientHeight < 2;
+}"""
+
+
 def test_answer_streams_and_ends_with_its_figures(page: Page, fake: Fake) -> None:
     open_chat(page)
     ask(page)
@@ -54,7 +60,7 @@ def test_answer_streams_and_ends_with_its_figures(page: Page, fake: Fake) -> Non
     expect(page.locator(".turn-body strong")).to_have_text("30 days")
     expect(page.locator(".turn-body table")).to_be_visible()
     expect(page.locator(".turn-figures")).to_contain_text("86.4 tokens/s")
-    assert plain(page).endswith("beforethemoneygoesback.")
+    expect(page.locator(".turn-body").last).to_contain_text(re.compile(r"before the money\s+goes back\.\s*$"))
 
 
 def test_model_output_cannot_run_scripts(page: Page, fake: Fake) -> None:
@@ -74,7 +80,7 @@ def test_code_is_highlighted_and_can_be_copied(page: Page, fake: Fake) -> None:
     finished(page)
     expect(page.locator(".hljs-keyword").first).to_have_text("def")
     page.get_by_role("button", name="Copy the code").click()
-    assert page.evaluate("navigator.clipboard.readText()").startswith("def refund(order):")
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('def refund(order):'))")
 
 
 def test_reload_in_the_middle_of_an_answer_loses_nothing(page: Page, fake: Fake) -> None:
@@ -110,10 +116,11 @@ def test_dropped_sockets_lose_and_double_nothing(page: Page, fake: Fake) -> None
 
 
 def test_escape_stops_the_answer(page: Page, fake: Fake) -> None:
-    fake.call("set", speed=0.05)
+    fake.call("set", speed=0.5)
     open_chat(page)
     ask(page)
     fake.until(lambda state: written(state) > 10)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_text("Stopped.")).to_be_visible()
     assert answers(fake)[0]["state"] == "stopped"
@@ -143,6 +150,7 @@ def test_tab_whose_line_opens_late_misses_nothing(page: Page, fake: Fake) -> Non
     expect(other.locator(".turn")).to_have_count(0)
     fake.call("set", refuse_sockets=False)
     expect(other.locator(".turn")).to_have_count(2)
+    finished(other)
     assert plain(other) == plain(page)
 
 
@@ -254,6 +262,25 @@ def test_a_message_goes_out_once_the_server_is_back(page: Page) -> None:
     assert len(set(keys)) == 1
 
 
+def test_question_that_is_faster_than_the_page_follows_what_was_said(page: Page, fake: Fake) -> None:
+    """Asked before the turns have come, it belongs below the last of them, not beside the first."""
+    fake.call("fill", turns=4)
+    held: list[Route] = []
+    let_through: list[bool] = []
+    page.route("**/turns", lambda route: route.continue_() if let_through else held.append(route))
+    page.goto("/w/demo/chat")
+    page.wait_for_function("() => document.activeElement.matches('textarea')")
+    ask(page, "And now?")
+    page.wait_for_timeout(500)
+    let_through.append(True)
+    for route in held:
+        route.continue_()
+    state = fake.until(lambda found: any(turn["content"] == "And now?" for turn in found["turns"].values()))
+    [asked] = [turn for turn in state["turns"].values() if turn["content"] == "And now?"]
+    assert asked["parent"] is not None
+    expect(page.locator(".turn.is-user").last).to_contain_text("And now?")
+
+
 def test_failed_sending_gives_the_words_back(page: Page, fake: Fake) -> None:
     open_chat(page)
     fake.call("set", fail_next=[503])
@@ -270,9 +297,30 @@ def test_reader_who_scrolled_up_is_left_in_peace(page: Page, fake: Fake) -> None
     fake.until(lambda state: written(state) > 500)
     page.locator(".chat-scroll").hover()
     page.mouse.wheel(0, -2000)
-    page.wait_for_timeout(300)
+    page.wait_for_function("document.querySelector('.chat-scroll').scrollTop < 40")
+    seen = written(fake.call("state"))
+    fake.until(lambda state: written(state) > seen + 60)
     assert page.locator(".chat-scroll").evaluate("element => element.scrollTop") < 40
     expect(page.get_by_role("button", name="To the newest message")).to_be_visible()
+
+
+def test_reader_who_scrolled_up_a_little_is_not_pulled_down_again(page: Page, fake: Fake) -> None:
+    page.set_viewport_size({"width": 800, "height": 420})
+    fake.call("set", speed=0.02)
+    open_chat(page)
+    ask(page)
+    fake.until(lambda state: written(state) > 500)
+    page.locator(".chat-scroll").hover()
+    page.mouse.wheel(0, -50)
+    expect(page.get_by_role("button", name="To the newest message")).to_be_visible()
+    place = page.locator(".chat-scroll").evaluate("element => element.scrollTop")
+    seen = written(fake.call("state"))
+    fake.until(lambda state: written(state) > seen + 100)
+    assert abs(page.locator(".chat-scroll").evaluate("element => element.scrollTop") - place) < 60
+    page.get_by_role("button", name="To the newest message").click()
+    expect(page.get_by_role("button", name="To the newest message")).to_be_hidden()
+    finished(page)
+    page.wait_for_function(AT_END)
 
 
 def test_long_conversation_opens_fast_and_shows_older_messages_on_demand(page: Page, fake: Fake) -> None:

@@ -23,7 +23,7 @@ def test_one_key_labels_and_brings_the_next_task(page: Page, fake: Fake) -> None
         expect(page.locator("[data-island=label]")).to_have_attribute("data-task", str(number))
         page.keyboard.press(key)
     expect(page.get_by_role("heading", name="Everything is labelled")).to_be_visible()
-    done = fake.call("state")["done"]
+    done = fake.until(lambda state: len(state["done"]) == 6)["done"]
     assert done["1"] == [{"q": "intent", "type": "choice", "value": "card_arrival"}]
     assert [done[str(n)][0]["value"] for n in (2, 3, 4)] == ["refund", "order_status", "order_status"]
 
@@ -122,7 +122,7 @@ def test_skip_goes_on_without_an_answer(page: Page, fake: Fake) -> None:
     open_labels(page)
     page.keyboard.press("s")
     expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "2")
-    state = fake.call("state")
+    state = fake.until(lambda found: found["skipped"])
     assert state["skipped"] == [1]
     assert state["done"] == {}
 
@@ -139,7 +139,7 @@ def test_submission_while_the_server_is_away_is_kept_and_sent_later(page: Page, 
     expect(page.get_by_text("1 waiting to be sent")).to_be_visible()
     away.clear()
     expect(page.locator("[data-island=label]")).to_have_attribute("data-task", "2", timeout=12_000)
-    state = fake.call("state")
+    state = fake.until(lambda found: found["done"])
     assert state["done"] == {"1": [{"q": "intent", "type": "choice", "value": "refund"}]}
 
 
@@ -235,7 +235,7 @@ def test_twenty_tasks_take_at_most_two_keys_each(page: Page, fake: Fake) -> None
         task = page.locator("[data-island=label]").get_attribute("data-task")
         page.keyboard.press("1")
         page.wait_for_function("task => document.querySelector('[data-island=label]').dataset.task !== task", arg=task)
-    assert len(fake.call("state")["done"]) == 6
+    fake.until(lambda state: len(state["done"]) == 6)
 
 
 def test_answer_that_was_changed_meanwhile_shows_both_versions_and_asks(page: Page, fake: Fake) -> None:

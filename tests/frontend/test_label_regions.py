@@ -72,8 +72,5 @@ def test_box_is_drawn_with_the_mouse_in_pixels_of_the_picture(page: Page, fake: 
 def test_shapes_have_the_colour_of_their_label(page: Page, fake: Fake) -> None:
     open_picture(page)
     press(page, "b", "2", "Escape")
-    page.wait_for_timeout(200)
-    stroke = page.evaluate(f"getComputedStyle(document.querySelector('{LAYER} .a9s-annotation .a9s-inner')).stroke")
-    assert stroke == page.evaluate(
-        "getComputedStyle(document.querySelector('.mark-label[data-value=dog]'), '::before').backgroundColor"
-    )
+    colour = page.evaluate("getComputedStyle(document.querySelector('.mark-label[data-value=dog]'), '::before').backgroundColor")
+    expect(page.locator(f"{LAYER} .a9s-annotation .a9s-inner").first).to_have_css("stroke", colour)

@@ -96,7 +96,7 @@ def test_relation_is_drawn_as_an_arc_over_the_text(page: Page, fake: Fake) -> No
     open_tool(page, "spans")
     press(page, "ArrowRight", "1", "ArrowRight", "ArrowRight", "3", "]", "Enter", "ArrowRight", "Enter", "1")
     expect(page.locator(".relation-arc text")).to_have_text("wrote")
-    assert page.evaluate(ARC) == {"inside": True, "above": True, "joins": True, "sideways": 0}
+    page.wait_for_function(f"() => {{ const arc = ({ARC})(); return arc.inside && arc.above && arc.joins && arc.sideways === 0; }}")
     press(page, "Escape")
     page.locator(".relation-arc .reach").dispatch_event("click")
     expect(page.locator(".relation-arc")).to_have_class("relation-arc is-selected")
@@ -115,9 +115,7 @@ def test_arc_leads_along_the_margin_to_another_line_and_follows_the_window(page:
     wide = line.get_attribute("d")
     page.set_viewport_size({"width": 360, "height": 800})
     expect(line).not_to_have_attribute("d", str(wide))
-    found = page.evaluate(ARC)
-    assert found["inside"]
-    assert found["sideways"] == 0
+    page.wait_for_function(f"() => {{ const arc = ({ARC})(); return arc.inside && arc.sideways === 0; }}")
 
 
 def test_proposed_spans_are_drawn_at_their_place(page: Page, fake: Fake) -> None:

@@ -28,7 +28,7 @@ def test_file_goes_in_parts_of_at_most_eight_megabytes(page: Page, fake: Fake, b
     assert state["uploads"] == {"1": big.stat().st_size}
     assert len(parts) > 1
     assert max(part["length"] for part in parts) <= 8 * 1024 * 1024
-    assert page.locator("input[name=upload]").input_value() == "1"
+    expect(page.locator("input[name=upload]")).to_have_value("1")
 
 
 def test_upload_survives_failing_answers(page: Page, fake: Fake, big: Path) -> None:
