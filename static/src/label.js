@@ -151,7 +151,9 @@ class Labeller {
     showRefused(this.refused, this.schema, entries, { again: (entry) => this.sendAgain(entry), discard: (entry) => this.session.discard(entry) });
   }
 
-  sendAgain(entry) {
+  /** As soon as nothing else is on its way: a click is not lost. */
+  async sendAgain(entry) {
+    await this.running;
     this.load(async () => {
       await this.session.sendAgain(entry);
       return this.session.next();
@@ -161,8 +163,12 @@ class Labeller {
   // --- what comes from the server ---
 
   /** Run one exchange with the server and show what it brings; while it runs nothing else is sent. */
-  async load(exchange) {
-    if (this.busy) return;
+  load(exchange) {
+    if (!this.busy) this.running = this.run(exchange);
+    return this.running;
+  }
+
+  async run(exchange) {
     this.setBusy(true);
     clearTimeout(this.retry);
     try {

@@ -147,10 +147,13 @@ def test_kept_work_that_is_then_refused_is_shown_and_offered_again(page: Page, f
     """S6.11: what waited in the browser and is refused for good does not vanish; it survives a reload, too."""
     line = ["there"]
     keys: list[str] = []
+    held: list[Route] = []
 
     def answer(route: Route) -> None:
         if line[0] == "away":
             route.abort()
+        elif line[0] == "slow":
+            held.append(route)
         elif line[0] == "refusing" and SUBMIT.search(route.request.url):
             keys.append(route.request.post_data_json["key"])
             route.fulfill(status=422, json={"error": {"code": "label.bad_value", "message": "No such label.", "details": {}}})
@@ -165,10 +168,13 @@ def test_kept_work_that_is_then_refused_is_shown_and_offered_again(page: Page, f
     line[0] = "refusing"
     notice = page.get_by_role("alert").filter(has_text="was refused: No such label.")
     expect(notice).to_contain_text("Refund", timeout=20_000)
+    line[0] = "slow"
     page.reload()
     expect(notice).to_contain_text("Refund")
-    line[0] = "there"
     notice.get_by_role("button", name="Send it again").click()
+    line[0] = "there"
+    for route in held:
+        route.continue_()
     state = fake.until(lambda found: found["done"])
     assert state["done"] == {"1": [{"q": "intent", "type": "choice", "value": "refund"}]}
     expect(notice).to_have_count(0)

@@ -61,6 +61,7 @@ export class Session {
 
   /** Refused work goes out once more, over what is stored by now; refused again, it is back in the list. */
   async sendAgain(entry) {
+    if (!this.refused.some((other) => other.json.key === entry.json.key)) return;
     this.setQueue([...this.queue, { ...entry, json: { ...entry.json, key: uuid(), revision: entry.stored ?? entry.json.revision } }]);
     this.drop(entry);
     await this.flush();
