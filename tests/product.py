@@ -87,7 +87,7 @@ class Product:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(40)
+                self.process.wait(120)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -140,7 +140,7 @@ class Api:
     """The product's API with an owner's key. A refused or broken connection is tried again for half a minute."""
 
     def __init__(self, url: str, key: str) -> None:
-        self.client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=120, trust_env=False)
         weakref.finalize(self, self.client.close)
 
     def call(self, method: str, path: str, **options: Any) -> Any:

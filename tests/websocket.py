@@ -16,7 +16,7 @@ class WebSocket:
 
     async def connect(self) -> bool:
         await self._wire.send_input({"type": "websocket.connect"})
-        answer = await self._wire.receive_output(5)
+        answer = await self._wire.receive_output(60)
         if answer["type"] == "websocket.close":
             self.close_code = answer.get("code")
             return False
@@ -25,7 +25,7 @@ class WebSocket:
     async def send(self, message: Any) -> None:
         await self._wire.send_input({"type": "websocket.receive", "text": json.dumps(message)})
 
-    async def receive(self, timeout: float = 5) -> Any:
+    async def receive(self, timeout: float = 60) -> Any:
         answer = await self._wire.receive_output(timeout)
         if answer["type"] == "websocket.close":
             self.close_code = answer.get("code")
@@ -37,4 +37,4 @@ class WebSocket:
 
     async def close(self) -> None:
         await self._wire.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self._wire.wait(5)
+        await self._wire.wait(60)

@@ -41,11 +41,11 @@ class Fake:
 
     def call(self, command: str, **values: Any) -> dict[str, Any]:
         request = urllib.request.Request(f"{self.url}/fake/{command}", data=json.dumps(values).encode())  # noqa: S310
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             state: dict[str, Any] = json.load(answer)
             return state
 
-    def until(self, holds: Callable[[dict[str, Any]], Any], seconds: float = 30) -> dict[str, Any]:
+    def until(self, holds: Callable[[dict[str, Any]], Any], seconds: float = 60) -> dict[str, Any]:
         """The stand-in's state as soon as `holds` of it."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -74,7 +74,7 @@ def fake_server() -> Iterator[str]:
             time.sleep(0.1)
     yield url
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 class Chromium:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def http(web: str, alice: User, workspace: Workspace, ready: Deployment) -> Iterator[httpx.Client]:
     key = create_key(user=alice, name="k", scopes=["inference"])[1]
-    with httpx.Client(base_url=web, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=web, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=60) as client:
         yield client
 
 

@@ -30,7 +30,7 @@ def redis(redis_server: RedisServer, settings: Any) -> Iterator[RedisServer]:  #
     yield redis_server
     import asyncio
 
-    asyncio.run_coroutine_threadsafe(close_connections(), threads.loop()).result(10)
+    asyncio.run_coroutine_threadsafe(close_connections(), threads.loop()).result(60)
     if redis_server.process is None or redis_server.process.poll() is not None:
         redis_server.start()
 
@@ -85,6 +85,6 @@ class InBackground:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.thread.join(30)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         self.turn.refresh_from_db()

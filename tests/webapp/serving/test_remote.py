@@ -82,7 +82,7 @@ def test_try_box_asks_it(alice_client: Client, remote: Deployment, provider: tup
 def ask(web: str, key: str, **body: Any) -> httpx.Response:
     given = {"model": "Their-big-one", "messages": [{"role": "user", "content": '{"count": 3}'}], **body}
     return httpx.post(
-        f"{web}/v1/chat/completions", json=given, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
+        f"{web}/v1/chat/completions", json=given, headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False
     )
 
 

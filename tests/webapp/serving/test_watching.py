@@ -30,7 +30,7 @@ def watcher() -> Iterator[watching.Watcher]:
 
 
 def until(
-    watcher: watching.Watcher, row: Deployment, condition: Callable[[Deployment], object], seconds: float = 20
+    watcher: watching.Watcher, row: Deployment, condition: Callable[[Deployment], object], seconds: float = 60
 ) -> Deployment:
     """Let the watcher look until the condition holds."""
     end = time.monotonic() + seconds
@@ -113,7 +113,7 @@ def test_orphan_of_a_dead_worker_is_killed_and_replaced(deploy: Deploy, watcher:
     orphan = watcher.running.pop(row.pk).child
     Deployment.objects.filter(pk=row.pk).update(watcher=f"{processes.host()}:999999:1.0")
     row = until(watcher, row, lambda row: is_ready(row) and row.pid != orphan.pid)
-    assert orphan.process.wait(5) == -signal.SIGKILL
+    assert orphan.process.wait(60) == -signal.SIGKILL
     assert row.restarts == 1
 
 

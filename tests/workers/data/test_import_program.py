@@ -92,5 +92,5 @@ def test_cancelled_import_leaves_no_version(tmp_path: Path) -> None:
         time.sleep(0.05)
     time.sleep(0.3)
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(timeout=20) == 75
+    assert process.wait(timeout=60) == 75
     assert not (tmp_path / "out" / "records.jsonl").exists()

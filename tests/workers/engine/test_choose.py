@@ -119,7 +119,7 @@ def test_native_crash_while_serving_ends_the_server_so_that_it_is_started_anew(t
             os.kill(child, signal.SIGKILL)
             rest = [line for line in lines if line]
     assert "engine_stopping" in rest[-1]
-    assert process.process.wait(20) == 1
+    assert process.process.wait(60) == 1
     assert "ended unexpectedly" in json.loads((tmp_path / "error.json").read_text(encoding="utf-8"))["message"]
 
 
@@ -128,7 +128,7 @@ def test_server_killed_outright_takes_the_model_with_it(tmp_path: Path, tiny_lla
     (child,) = children_of(process)
     process.process.kill()
     process.process.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{child}").exists():
         assert time.monotonic() < deadline, "the computing process lives on"
         time.sleep(0.02)

@@ -108,7 +108,7 @@ def test_async_client_streams_sixteen_chats_at_once(engine_process: EngineProces
     async def one(client: openai.AsyncOpenAI, index: int) -> tuple[str, list[float]]:
         content: Any = [{"role": "user", "content": f"hello {index}"}]
         stream = await client.chat.completions.create(
-            model="tiny", messages=content, max_tokens=40, temperature=0, stream=True, extra_body={"ignore_eos": True}
+            model="tiny", messages=content, max_tokens=120, temperature=0, stream=True, extra_body={"ignore_eos": True}
         )
         text, times = "", []
         async for chunk in stream:

@@ -37,6 +37,13 @@ def run(path: Path, refused: bool = False) -> dict[str, Any]:
         return caught.value.payload()
 
 
+def as_program(path: Path) -> dict[str, Any]:
+    """The result of an evaluation in a process of its own, with no other's threads and settings."""
+    assert subprocess.run([*COMMAND, str(path)], cwd=ROOT, check=False, env=ENVIRONMENT).returncode == 0
+    result: dict[str, Any] = json.loads((path.parent / "run" / "result.json").read_text())
+    return result
+
+
 def events(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "run" / "events.jsonl").read_text().splitlines()]
 
@@ -120,7 +127,7 @@ def test_killed_run_goes_on_to_the_same_score(method: str, model_folder: Path, t
         for index, (text, label) in enumerate(LEARNT)
     ]
     config = {"method": method, "max_new_tokens": 24}
-    calm = run(write_run(tmp_path / "calm", records, config, {"path": str(model_folder)}, batch_tokens=256))
+    calm = as_program(write_run(tmp_path / "calm", records, config, {"path": str(model_folder)}, batch_tokens=256))
     path = write_run(tmp_path / "killed", records, config, {"path": str(model_folder)}, batch_tokens=256)
     kept = tmp_path / "killed" / "run" / "checkpoints" / "samples.jsonl"
     process = subprocess.Popen([*COMMAND, str(path)], cwd=ROOT, env=ENVIRONMENT)
@@ -132,8 +139,7 @@ def test_killed_run_goes_on_to_the_same_score(method: str, model_folder: Path, t
     before = kept.read_bytes()
     assert before.count(b"\n") < len(records)
     kept.write_bytes(before + b'{"torn')
-    assert subprocess.run([*COMMAND, str(path)], cwd=ROOT, check=False, env=ENVIRONMENT).returncode == 0
-    resumed = json.loads((tmp_path / "killed" / "run" / "result.json").read_text())
+    resumed = as_program(path)
     assert samples(tmp_path / "killed") == samples(tmp_path / "calm")
     for name in ("score", "interval", "by_label", "n", "prompt_tokens", "output_tokens"):
         assert resumed[name] == calm[name]
