@@ -24,7 +24,8 @@ def result(run: tiny.Run) -> dict:
 def test_killed_at_any_moment_the_losses_stay_the_same(pretrain: Maker) -> None:
     """Real processes, SIGKILL at random steps while a checkpoint is written after every second one."""
     undisturbed = pretrain("undisturbed", **SETTINGS)
-    expected = undisturbed.here()
+    assert undisturbed.start().wait(120) == EXIT_DONE, (undisturbed.folder / "output.txt").read_text(encoding="utf-8")
+    expected = result(undisturbed)
     saving = {"saving": {"every_steps": 2}}
     disturbed = pretrain("disturbed", **SETTINGS, **saving)
     for step in sorted(random.Random(7).sample(range(3, STEPS - 5), 3)):
