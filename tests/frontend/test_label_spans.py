@@ -96,7 +96,9 @@ def test_relation_is_drawn_as_an_arc_over_the_text(page: Page, fake: Fake) -> No
     open_tool(page, "spans")
     press(page, "ArrowRight", "1", "ArrowRight", "ArrowRight", "3", "]", "Enter", "ArrowRight", "Enter", "1")
     expect(page.locator(".relation-arc text")).to_have_text("wrote")
-    page.wait_for_function(f"() => {{ const arc = ({ARC})(); return arc.inside && arc.above && arc.joins && arc.sideways === 0; }}")
+    page.wait_for_function(
+        f"() => {{ const arc = ({ARC})(); return arc.inside && arc.above && arc.joins && arc.sideways === 0; }}"
+    )
     press(page, "Escape")
     page.locator(".relation-arc .reach").dispatch_event("click")
     expect(page.locator(".relation-arc")).to_have_class("relation-arc is-selected")

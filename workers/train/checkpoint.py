@@ -36,20 +36,24 @@ class Checkpoint:
 
 
 class CheckpointStore:
+    """Who only reads changes nothing: of several processes on one folder, the one that writes calls tidy() or clear()."""
+
     def __init__(self, folder: Path, *, digest: str, keep: int) -> None:
         """`digest` names what is trained; a checkpoint of something else is refused."""
         self.folder = folder
         self._digest = digest
         self._keep = keep
-        folder.mkdir(parents=True, exist_ok=True)
-        for unfinished in folder.glob("*.tmp"):
+
+    def tidy(self) -> None:
+        """Remove what a killed process left unfinished."""
+        for unfinished in self.folder.glob("*.tmp"):
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def save(self, step: int, tensors: "Mapping[str, Mapping[str, torch.Tensor]]", state: Mapping[str, Any]) -> Path:
         name = f"step-{step:09d}"
         target, temporary = self.folder / name, self.folder / f"{name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         try:
             for stem, group in tensors.items():
                 save_tensors(group, temporary / f"{stem}.safetensors")
@@ -89,7 +93,6 @@ class CheckpointStore:
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)  # another process of the run may have made it already
 
     def _finished(self) -> list[Path]:
         return sorted(path.parent for path in self.folder.glob(f"step-*/{MANIFEST}") if path.parent.suffix != ".tmp")

@@ -57,16 +57,17 @@ class Session:
         self.checkpoint = self._find_checkpoint()
 
     def _find_checkpoint(self) -> Checkpoint | None:
-        """The first process clears what an earlier first attempt left, before any other looks."""
-        if self.program.run.attempt > 1:
-            return self.store.latest()
-        if self.team.first:
+        """The first process clears what an earlier attempt left, before any other looks."""
+        goes_on = self.program.run.attempt > 1
+        if self.team.first and goes_on:
+            self.store.tidy()
+        elif self.team.first:
             self.store.clear()
             shutil.rmtree(self.home / "best", ignore_errors=True)
             for name in (FINISHED, "pissa.safetensors"):
                 (self.home / name).unlink(missing_ok=True)
         self.team.wait()
-        return None
+        return self.store.latest() if goes_on else None
 
     def finished(self) -> Mapping[str, Any] | None:
         """The result of an attempt that was killed after it had written everything."""

@@ -46,10 +46,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage
 def test_unfinished_folders_are_removed_and_never_read(tmp_path: Path) -> None:
     save(store(tmp_path), 1)
     shutil.copytree(tmp_path / "checkpoints/step-000000001", tmp_path / "checkpoints/step-000000002.tmp")
-    found = store(tmp_path).latest()
+    opened = store(tmp_path)
+    opened.tidy()
+    found = opened.latest()
     assert found is not None
     assert found.step == 1
     assert not list((tmp_path / "checkpoints").glob("*.tmp"))
+
+
+def test_another_process_of_the_run_changes_nothing_by_looking(tmp_path: Path) -> None:
+    """Two processes begin at once, and the first of them clears the folder; the other is in nobody's way."""
+    assert store(tmp_path).latest() is None
+    assert not (tmp_path / "checkpoints").exists()
+    save(store(tmp_path), 1)
+    being_written = tmp_path / "checkpoints/step-000000002.tmp"
+    being_written.mkdir()
+    assert store(tmp_path).latest() is not None
+    assert being_written.exists()
 
 
 def test_a_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
