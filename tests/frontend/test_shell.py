@@ -46,8 +46,10 @@ def test_menu_stays_in_a_narrow_window_and_closes_beside_it(page: Page) -> None:
     page.goto("/w/demo/home")
     button = page.get_by_role("button", name="Theme")
     button.click()
-    inside = "box => box && box.left >= 0 && box.right <= 240"
-    page.wait_for_function(f"({inside})(document.querySelector('.dropdown-menu.show')?.getBoundingClientRect())")
+    page.wait_for_function("""() => {
+      const box = document.querySelector(".dropdown-menu.show")?.getBoundingClientRect();
+      return box && box.left >= 0 && box.right <= 240;
+    }""")
     page.mouse.click(120, 490)
     expect(button).to_have_attribute("aria-expanded", "false")
     expect(page.locator(".dropdown-menu.show")).to_have_count(0)
