@@ -290,15 +290,23 @@ def test_failed_sending_gives_the_words_back(page: Page, fake: Fake) -> None:
     expect(page.get_by_label("Write a message")).to_have_value("Do not lose me")
 
 
-def test_reader_who_scrolled_up_is_left_in_peace(page: Page, fake: Fake) -> None:
+def half_written(page: Page, fake: Fake) -> None:
+    """An answer that is longer than the window and now comes slowly, with the mouse over it."""
     page.set_viewport_size({"width": 800, "height": 420})
     fake.call("set", speed=0.01)
     open_chat(page)
     ask(page)
     fake.until(lambda state: written(state) > 500)
+    fake.call("set", speed=2)
+    page.wait_for_function("() => document.querySelector('.chat-scroll').scrollTop > 100")
     page.locator(".chat-scroll").hover()
+
+
+def test_reader_who_scrolled_up_is_left_in_peace(page: Page, fake: Fake) -> None:
+    half_written(page, fake)
     page.mouse.wheel(0, -2000)
     page.wait_for_function("() => document.querySelector('.chat-scroll').scrollTop < 40")
+    fake.call("set", speed=0.01)
     seen = written(fake.call("state"))
     fake.until(lambda state: written(state) > seen + 60)
     assert page.locator(".chat-scroll").evaluate("element => element.scrollTop") < 40
@@ -306,14 +314,10 @@ def test_reader_who_scrolled_up_is_left_in_peace(page: Page, fake: Fake) -> None
 
 
 def test_reader_who_scrolled_up_a_little_is_not_pulled_down_again(page: Page, fake: Fake) -> None:
-    page.set_viewport_size({"width": 800, "height": 420})
-    fake.call("set", speed=0.02)
-    open_chat(page)
-    ask(page)
-    fake.until(lambda state: written(state) > 500)
-    page.locator(".chat-scroll").hover()
+    half_written(page, fake)
     page.mouse.wheel(0, -50)
     expect(page.get_by_role("button", name="To the newest message")).to_be_visible()
+    fake.call("set", speed=0.01)
     place = page.locator(".chat-scroll").evaluate("element => element.scrollTop")
     seen = written(fake.call("state"))
     fake.until(lambda state: written(state) > seen + 100)
